@@ -1,0 +1,20 @@
+#pragma once
+
+#include <stdexcept>
+#include <string>
+
+#include <CLI/CLI.hpp>
+
+namespace zaya::cli {
+
+/// Wrong usage found after parsing (options that exclude each other, say): exit code 2.
+class UsageError : public std::runtime_error {
+ public:
+  using std::runtime_error::runtime_error;
+};
+
+// One function a command, one file a function: it adds the subcommand with its options and the
+// callback that does the work. Results go to stdout, everything else to stderr; a callback throws
+// Error (exit 1) or UsageError (exit 2).
+
+}  // namespace zaya::cli

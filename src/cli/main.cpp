@@ -1,0 +1,34 @@
+#include <cstdio>
+#include <exception>
+
+#include "base/error.h"
+#include "cli/command.h"
+
+namespace {
+
+constexpr int kFailed = 1;
+constexpr int kWrongUsage = 2;
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  CLI::App app("Runs Zyphra's ZAYA1 models on CPUs.", "zaya");
+  app.set_version_flag("--version", "zaya " ZAYA_VERSION);
+  app.require_subcommand(1);
+
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::Success& e) {
+    return app.exit(e);
+  } catch (const CLI::ParseError& e) {
+    std::fprintf(stderr, "zaya: %s (zaya --help, zaya COMMAND --help)\n", e.what());
+    return kWrongUsage;
+  } catch (const zaya::cli::UsageError& e) {
+    std::fprintf(stderr, "zaya: %s\n", e.what());
+    return kWrongUsage;
+  } catch (const std::exception& e) {
+    std::fprintf(stderr, "zaya: error: %s\n", e.what());
+    return kFailed;
+  }
+  return 0;
+}
