@@ -1,0 +1,122 @@
+#include <algorithm>
+#include <filesystem>
+#include <map>
+#include <regex>
+#include <set>
+#include <string>
+#include <vector>
+
+#include <gtest/gtest.h>
+
+#include "base/file.h"
+
+namespace zaya {
+namespace {
+
+// The house: each folder of src/ and what it stands on directly. What those stand on is allowed
+// too. A new folder needs a row here.
+const std::map<std::string, std::set<std::string>> kStandsOn = {
+    {"base", {}},
+    {"compute", {"base"}},
+    {"checkpoint", {"base", "compute"}},
+    {"model", {"checkpoint"}},
+    {"cache", {"model"}},
+    {"text", {"base"}},
+    {"engine", {"model", "cache", "text"}},
+    {"cli", {"engine"}},
+};
+
+using Files = std::map<std::string, std::string>;  // path relative to src/ -> content
+
+bool may_include(const std::string& from, const std::string& to) {
+  if (from == to) return true;
+  const auto& below = kStandsOn.at(from);
+  return std::any_of(below.begin(), below.end(),
+                     [&](const std::string& folder) { return may_include(folder, to); });
+}
+
+std::string folder_of(const std::string& path) {
+  const auto slash = path.find('/');
+  return slash == std::string::npos ? "" : path.substr(0, slash);
+}
+
+void check_include(const Files& files, const std::string& path, const std::string& target,
+                   bool quoted, std::vector<std::string>& problems) {
+  const std::string to = folder_of(target);
+  if (quoted && !files.contains(target)) {
+    problems.push_back(path + ": \"" + target + "\" is no file of src/ (paths start there)");
+  } else if (!quoted && kStandsOn.contains(to) && files.contains(target)) {
+    problems.push_back(path + ": <" + target + "> is our own, include it with quotes");
+  } else if (quoted && kStandsOn.contains(to) && !may_include(folder_of(path), to)) {
+    problems.push_back(path + ": " + folder_of(path) + " may not include " + to + " (" + target +
+                       ")");
+  }
+}
+
+std::vector<std::string> problems_of(const Files& files) {
+  static const std::regex kInclude(R"re(^[ \t]*#[ \t]*include[ \t]*([<"])([^>"]+)[>"])re",
+                                   std::regex::ECMAScript | std::regex::multiline);
+  std::vector<std::string> problems;
+  for (const auto& [path, text] : files) {
+    if (!kStandsOn.contains(folder_of(path))) {
+      problems.push_back(path + ": its folder has no row in kStandsOn");
+      continue;
+    }
+    if (path.ends_with(".h") && text.find("#pragma once\n") == std::string::npos) {
+      problems.push_back(path + ": no #pragma once");
+    }
+    for (std::sregex_iterator it(text.begin(), text.end(), kInclude), end; it != end; ++it) {
+      check_include(files, path, (*it)[2], (*it)[1] == "\"", problems);
+    }
+  }
+  return problems;
+}
+
+Files read_sources() {
+  namespace fs = std::filesystem;
+  const fs::path root = fs::path(ZAYA_SOURCE_DIR) / "src";
+  Files files;
+  for (const auto& entry : fs::recursive_directory_iterator(root)) {
+    const std::string extension = entry.path().extension().string();
+    if (extension == ".h" || extension == ".cpp") {
+      files[fs::relative(entry.path(), root).string()] = read_file(entry.path());
+    }
+  }
+  return files;
+}
+
+TEST(Structure, SourcesIncludeDownwardsOnly) {
+  const Files files = read_sources();
+  ASSERT_TRUE(files.contains("base/error.h"));
+  for (const std::string& problem : problems_of(files)) ADD_FAILURE() << problem;
+}
+
+TEST(Structure, AcceptsWhatStandsBelow) {
+  EXPECT_TRUE(problems_of({{"base/a.h", "#pragma once\n#include <map>\n"},
+                           {"text/b.h", "#pragma once\n#include \"base/a.h\"\n"},
+                           {"engine/c.cpp", "#include \"base/a.h\"\n  # include \"text/b.h\"\n"}})
+                  .empty());
+}
+
+TEST(Structure, FindsPlantedViolations) {
+  const std::string once = "#pragma once\n";
+  const Files files = {{"base/a.h", once},
+                       {"base/b.h", "// no guard\n"},
+                       {"base/up.cpp", "int x;\n#include \"text/c.h\"\n"},
+                       {"model/m.h", once},
+                       {"text/c.h", once + "#include \"model/m.h\"\n"},
+                       {"text/angle.cpp", "#include <base/a.h>\n"},
+                       {"text/local.cpp", "#include \"c.h\"\n#include \"../base/a.h\"\n"},
+                       {"misc/d.h", once}};
+  EXPECT_EQ(problems_of(files),
+            (std::vector<std::string>{
+                "base/b.h: no #pragma once", "base/up.cpp: base may not include text (text/c.h)",
+                "misc/d.h: its folder has no row in kStandsOn",
+                "text/angle.cpp: <base/a.h> is our own, include it with quotes",
+                "text/c.h: text may not include model (model/m.h)",
+                "text/local.cpp: \"c.h\" is no file of src/ (paths start there)",
+                "text/local.cpp: \"../base/a.h\" is no file of src/ (paths start there)"}));
+}
+
+}  // namespace
+}  // namespace zaya
