@@ -1,0 +1,118 @@
+# The checks of ./test. Each run_ function prints what failed, then ends the program by finish.
+# To be sourced by bash after common.sh.
+# shellcheck shell=bash
+# shellcheck source=scripts/common.sh disable=SC2154
+
+# finish PASSED FAILED: the closing line. A run that checked nothing has failed.
+finish() {
+  printf '%d passed, %d failed\n' "$1" "$2"
+  exit $(($2 > 0 || $1 == 0))
+}
+
+build_or_finish() {
+  build "$@" || {
+    say "the build failed"
+    finish 0 1
+  }
+}
+
+# run_tests plain|sanitize FILTER: all test programs side by side, counted by their single cases.
+run_tests() {
+  local dir=$root/build options=(-DZAYA_TESTS=ON)
+  if [[ $1 == sanitize ]]; then
+    dir=$root/build-sanitize
+    options+=(-DZAYA_SANITIZE=ON)
+    export UBSAN_OPTIONS=print_stacktrace=1
+  fi
+  configure "$dir" "${options[@]}"
+  build_or_finish "$dir"
+
+  local results=$dir/results
+  rm -rf "$results"
+  mkdir "$results"
+  GTEST_OUTPUT="xml:$results/" GTEST_BRIEF=1 GTEST_FILTER=$2 ctest --test-dir "$dir" \
+    -j "$(nproc)" --timeout 1500 --output-on-failure --output-junit "$results/ctest.xml" || true
+  count_results "$results"
+}
+
+# count_results DIR: ctest knows the programs, GoogleTest's own files the cases of each.
+count_results() {
+  local name status xml cases failures disabled not_run passed=0 failed=0 skipped=0
+  while read -r name status; do
+    xml=$1/test_$name.xml
+    cases=1 failures=0 disabled=0 not_run=0
+    if [[ -s $xml ]]; then
+      read -r cases failures disabled < <(sed -n -E \
+        's/^<testsuites tests="([0-9]+)" failures="([0-9]+)" disabled="([0-9]+)".*/\1 \2 \3/p' "$xml")
+      not_run=$((disabled + $(grep -c 'result="skipped"' "$xml" || true)))
+    elif [[ $status != run ]]; then
+      failures=1
+    fi
+    if [[ $status != run && $failures == 0 ]]; then
+      say "$name failed outside of its cases"
+      cases=$((cases + 1)) failures=1
+    fi
+    passed=$((passed + cases - failures - not_run))
+    failed=$((failed + failures))
+    skipped=$((skipped + not_run))
+  done < <(sed -n -E 's/.*<testcase name="([^"]*)".* status="([a-z]+)".*/\1 \2/p' "$1/ctest.xml")
+  ((skipped == 0)) || printf '%d skipped\n' "$skipped"
+  finish "$passed" "$failed"
+}
+
+# run_lint: shell scripts and formatting, then a build by clang in which clang-tidy looks at each file before it is
+# compiled, so that a second run only looks at what changed.
+run_lint() {
+  local file files passed=0 failed=0
+  cd "$root" || exit
+  for file in run test .ci/run scripts/*.sh; do
+    if shellcheck -x "$file"; then passed=$((passed + 1)); else failed=$((failed + 1)); fi
+  done
+  mapfile -t files < <(find src tests -name '*.h' -o -name '*.cpp' | sort)
+  for file in "${files[@]}"; do
+    if clang-format --dry-run -Werror "$file" 2>/dev/null; then
+      passed=$((passed + 1))
+    else
+      failed=$((failed + 1))
+      printf '%s: not formatted: clang-format -i %s\n' "$file" "$file"
+    fi
+  done
+
+  local dir=$root/build-lint
+  [[ $root/.clang-tidy -nt $dir/options ]] && rm -rf "$dir"
+  # clang-tidy cannot read a precompiled header and the compiler does not need it here.
+  configure "$dir" -DCMAKE_CXX_COMPILER=clang++ -DCMAKE_BUILD_TYPE=Debug -DZAYA_TESTS=ON \
+    -DZAYA_FUZZ=ON -DCMAKE_DISABLE_PRECOMPILE_HEADERS=ON '-DCMAKE_CXX_CLANG_TIDY=clang-tidy;--quiet'
+  local log=$dir/build.log broken problems
+  build "$dir" -k 0 || say "clang-tidy or clang found problems"
+  broken=$(grep -c '^FAILED: ' "$log" || true)
+  problems=$(grep -E '^[^ ]+:[0-9]+:[0-9]+: (error|warning): ' "$log" | sort -u | wc -l || true)
+  failed=$((failed + (problems > broken ? problems : broken)))
+  passed=$((passed + $(grep -c '"file":' "$dir/compile_commands.json") - broken))
+  finish "$passed" "$failed"
+}
+
+# run_fuzz SECONDS: new inputs are kept in build-fuzz/corpus, findings in build-fuzz/findings.
+run_fuzz() {
+  local dir=$root/build-fuzz source name seeds log passed=0 failed=0
+  configure "$dir" -DCMAKE_CXX_COMPILER=clang++ -DZAYA_TESTS=ON -DZAYA_FUZZ=ON
+  build_or_finish "$dir" fuzzers
+  mkdir -p "$dir/findings"
+  for source in "$root"/tests/fuzz/*.cpp; do
+    name=$(basename "$source" .cpp)
+    seeds=$root/tests/fuzz/corpus/$name log=$dir/$name.log
+    mkdir -p "$dir/corpus/$name"
+    if "$dir/bin/fuzz_$name" -max_total_time="$1" -timeout=10 -rss_limit_mb=2048 \
+      -print_final_stats=1 -artifact_prefix="$dir/findings/$name-" \
+      "$dir/corpus/$name" "$seeds" >"$log" 2>&1; then
+      passed=$((passed + 1))
+      printf 'fuzz_%s: %s inputs, nothing found\n' "$name" \
+        "$(awk '/number_of_executed_units/ { print $2 }' "$log")"
+    else
+      failed=$((failed + 1))
+      printf 'fuzz_%s failed:\n' "$name"
+      tail -n 60 "$log"
+    fi
+  done
+  finish "$passed" "$failed"
+}
