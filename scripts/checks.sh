@@ -30,7 +30,8 @@ run_tests() {
   local results=$dir/results
   rm -rf "$results"
   mkdir "$results"
-  GTEST_OUTPUT="xml:$results/" GTEST_BRIEF=1 GTEST_FILTER=$2 ctest --test-dir "$dir" \
+  cd "$dir" || exit
+  GTEST_OUTPUT="xml:$results/" GTEST_BRIEF=1 GTEST_FILTER=$2 ctest \
     -j "$(nproc)" --timeout 1500 --output-on-failure --output-junit "$results/ctest.xml" || true
   count_results "$results"
 }

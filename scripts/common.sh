@@ -92,7 +92,9 @@ build() {
   local dir=$1 line busy='' status=0
   shift
   ninja -C "$dir" "$@" 2>&1 | tee "$dir/build.log" | while IFS= read -r line; do
-    if [[ $line =~ ^\[[0-9]+/[0-9]+\]\  ]]; then
+    if [[ $line == *'Re-checking globbed directories'* ]]; then
+      continue # a part of every build, also of one with nothing to do
+    elif [[ $line =~ ^\[[0-9]+/[0-9]+\]\  ]]; then
       if [[ -t 2 ]]; then
         printf '\r\033[Kbuilding %s' "${line:0:70}" >&2
       elif [[ -z $busy ]]; then

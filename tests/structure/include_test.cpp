@@ -62,7 +62,9 @@ std::vector<std::string> problems_of(const Files& files) {
       problems.push_back(path + ": its folder has no row in kStandsOn");
       continue;
     }
-    if (path.ends_with(".h") && text.find("#pragma once\n") == std::string::npos) {
+    // An -inl.h file is compiled anew for each ISA that includes it.
+    const bool header = path.ends_with(".h") && !path.ends_with("-inl.h");
+    if (header && text.find("#pragma once\n") == std::string::npos) {
       problems.push_back(path + ": no #pragma once");
     }
     for (std::sregex_iterator it(text.begin(), text.end(), kInclude), end; it != end; ++it) {
@@ -107,6 +109,7 @@ TEST(Structure, FindsPlantedViolations) {
                        {"text/c.h", once + "#include \"model/m.h\"\n"},
                        {"text/angle.cpp", "#include <base/a.h>\n"},
                        {"text/local.cpp", "#include \"c.h\"\n#include \"../base/a.h\"\n"},
+                       {"text/twice-inl.h", "// no guard\n"},
                        {"misc/d.h", once}};
   EXPECT_EQ(problems_of(files),
             (std::vector<std::string>{
