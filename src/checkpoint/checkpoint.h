@@ -4,36 +4,26 @@
 #include <cstdint>
 #include <filesystem>
 #include <string>
-#include <string_view>
 #include <unordered_map>
 #include <vector>
 
-#include "base/dtype.h"
-#include "base/file.h"
 #include "checkpoint/config.h"
+#include "checkpoint/safetensors.h"
+#include "checkpoint/tensor.h"
 
 namespace zaya {
-
-/// The bytes of one tensor inside a mapped file: row-major, last dimension fastest.
-struct TensorView {
-  DType dtype = DType::f32;
-  std::vector<std::size_t> shape;
-  const std::byte* data = nullptr;
-
-  std::size_t elements() const;
-  std::size_t bytes() const { return elements() * dtype_size(dtype); }
-};
 
 /// A checkpoint folder, opened: config.json understood, every safetensors file mapped, every tensor
 /// of the table checked for presence, shape and dtype. Nothing is read until it is used.
 ///
 /// Tensors go by their native names (model.layers.3.self_attn.o_proj.weight), whatever the layout
-/// on disk. Experts are single slices in both layouts:
+/// on disk. Their type is f32, bf16 or f16. Experts are single slices in both layouts:
 ///   model.layers.{i}.mlp.experts.{e}.gate_up_proj   [2 I, hidden], gate rows first
 ///   model.layers.{i}.mlp.experts.{e}.down_proj      [hidden, I]
 /// (biases, where the config has them: ....gate_up_proj_bias, ....down_proj_bias).
 class Checkpoint {
  public:
+  /// Reads model.safetensors, or the shards of model.safetensors.index.json when there is none.
   /// Throws Error that names every missing, surplus or misshapen tensor (the first few of many)
   /// with expected and found shape.
   static Checkpoint open(const std::filesystem::path& folder);
@@ -54,7 +44,7 @@ class Checkpoint {
  private:
   std::filesystem::path folder_;
   ConfigFile config_;
-  std::vector<MappedFile> files_;
+  std::vector<SafetensorsFile> files_;
   std::vector<std::string> names_;
   std::unordered_map<std::string, TensorView> tensors_;
 };

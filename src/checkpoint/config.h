@@ -81,6 +81,11 @@ struct ConfigFile {
 /// Throws Error naming the key for a value that is missing, absurd or not supported.
 ConfigFile parse_config(const Json& json, const std::string& where);
 
+/// parse_config of `folder`/config.json; at most 256 KiB of it.
+ConfigFile read_config(const std::filesystem::path& folder);
+/// The same for a file of any name.
+ConfigFile read_config_file(const std::filesystem::path& file);
+
 /// The native config.json of `config`, as `zaya init` and `zaya convert` write it.
 Json native_config_json(const ModelConfig& config, const std::string& dtype);
 /// The legacy config.json of `config`.
