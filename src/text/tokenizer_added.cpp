@@ -1,0 +1,84 @@
+#include "text/tokenizer_added.h"
+
+#include <algorithm>
+
+#include "text/utf8.h"
+
+namespace zaya {
+namespace {
+
+std::uint64_t edge(std::uint32_t node, char byte) {
+  return (static_cast<std::uint64_t>(node) << 8) | static_cast<unsigned char>(byte);
+}
+
+}  // namespace
+
+void AddedTokenFinder::add(std::string_view pattern, const AddedToken* token) {
+  if (tokens_.empty()) tokens_.push_back(nullptr);
+  starts_[static_cast<unsigned char>(pattern.front())] = true;
+  std::uint32_t node = 0;
+  for (const char byte : pattern) {
+    const std::uint32_t* next = edges_.find(edge(node, byte));
+    if (next != nullptr) {
+      node = *next;
+      continue;
+    }
+    const auto fresh = static_cast<std::uint32_t>(tokens_.size());
+    edges_.set(edge(node, byte), fresh);
+    tokens_.push_back(nullptr);
+    node = fresh;
+  }
+  if (tokens_[node] == nullptr) tokens_[node] = token;
+}
+
+AddedTokenFinder::Match AddedTokenFinder::find(std::string_view text, std::size_t from) const {
+  for (std::size_t begin = from; begin < text.size(); ++begin) {
+    if (!starts_[static_cast<unsigned char>(text[begin])]) continue;
+    Match match{begin, begin, nullptr};
+    std::uint32_t node = 0;
+    for (std::size_t i = begin; i < text.size(); ++i) {
+      const std::uint32_t* next = edges_.find(edge(node, text[i]));
+      if (next == nullptr) break;
+      node = *next;
+      if (tokens_[node] != nullptr) {
+        match.end = i + 1;
+        match.token = tokens_[node];
+      }
+    }
+    if (match.token != nullptr) return match;
+  }
+  return {text.size(), text.size(), nullptr};
+}
+
+bool AddedTokenFinder::stands_alone(std::string_view text, const Match& match) {
+  std::size_t after = match.end;
+  return (match.begin == 0 || !is_word_character(last_code_point(text.substr(0, match.begin)))) &&
+         (after == text.size() || !is_word_character(next_code_point(text, after)));
+}
+
+// White space is taken on the left back to the token before (`done`), on the right without a
+// bound: as in Hugging Face's library, a token found inside that space still follows. `space_end`
+// remembers where that space ends: it is looked through once, not once a token in it.
+AddedTokenFinder::Match AddedTokenFinder::strip(std::string_view text, Match match,
+                                                std::size_t done, std::size_t& space_end) {
+  if (match.token->lstrip) {
+    while (match.begin > done) {
+      const std::string_view before = text.substr(0, match.begin);
+      std::size_t begin = before.size() - 1;
+      while ((static_cast<unsigned char>(text[begin]) & 0xc0U) == 0x80U) --begin;
+      if (!is_white_space(last_code_point(before))) break;
+      match.begin = begin;
+    }
+    match.begin = std::max(match.begin, done);
+  }
+  if (match.token->rstrip) {
+    match.end = std::max(match.end, space_end);
+    for (std::size_t next = match.end; next < text.size(); match.end = next) {
+      if (!is_white_space(next_code_point(text, next))) break;
+    }
+    space_end = match.end;
+  }
+  return match;
+}
+
+}  // namespace zaya
