@@ -42,12 +42,12 @@ class ThreadPool {
                 const_cast<void*>(static_cast<const void*>(&f)), tasks});
   }
 
-  /// Splits [0, count) into ranges of about `grain` or more, f(begin, end) each.
+  /// Splits [0, count) into ranges of whole multiples of `grain`, f(begin, end) each.
   template <class F>
   void run_ranges(std::size_t count, std::size_t grain, F&& f) {
     // Four ranges a thread even out unequal speeds; more only add hand-outs.
     const std::size_t most = static_cast<std::size_t>(threads()) * 4;
-    const std::size_t step = std::max(grain, (count + most - 1) / most);
+    const std::size_t step = (count / most / grain + 1) * grain;
     run((count + step - 1) / step,
         [&](std::size_t i) { f(i * step, std::min(count, (i + 1) * step)); });
   }

@@ -1,0 +1,95 @@
+#include "cache/sequence.h"
+
+#include <algorithm>
+#include <cstring>
+#include <utility>
+
+#include "base/error.h"
+
+namespace zaya {
+namespace {
+
+constexpr std::size_t kPage = StateLayout::kPageTokens;
+
+std::size_t pages_for(std::size_t tokens) {
+  return (tokens + kPage - 1) / kPage;
+}
+
+}  // namespace
+
+Sequence::Sequence(const StateLayout& layout, std::shared_ptr<PagePool> pool,
+                   std::shared_ptr<const std::vector<float>> initial_tail)
+    : layout_(&layout),
+      pool_(std::move(pool)),
+      initial_tail_(std::move(initial_tail)),
+      tail_(*initial_tail_) {}
+
+Sequence Sequence::fork() const {
+  require_whole();
+  return Sequence(*this);
+}
+
+void Sequence::require_whole() const {
+  if (in_step_) {
+    throw Error({.where = "sequence state",
+                 .what = "a step on this sequence did not finish; its state cannot be used"});
+  }
+}
+
+SequenceView Sequence::view(std::size_t position) {
+  SequenceView out{.position = position, .pages = {}, .tail = tail_.data()};
+  for (std::size_t g = 0; g < pages_.size(); ++g) {
+    page_data_[g].clear();
+    for (const PagePool::Page& page : pages_[g]) page_data_[g].push_back(page.get());
+    out.pages[g] = page_data_[g];
+  }
+  return out;
+}
+
+SequenceView Sequence::begin_step(std::size_t count) {
+  require_whole();
+  for (std::size_t g = 0; g < pages_.size(); ++g) {
+    if (layout_->page_bytes(g) == 0) continue;
+    // Only the last page can be part full; a fork may hold it too.
+    if (length() % kPage != 0 && pages_[g].back().use_count() > 1) {
+      PagePool::Page copy = pool_->allocate(g);
+      std::memcpy(copy.get(), pages_[g].back().get(), layout_->page_bytes(g));
+      pages_[g].back() = std::move(copy);
+    }
+    while (pages_[g].size() < pages_for(length() + count)) {
+      pages_[g].push_back(pool_->allocate(g));
+    }
+  }
+  tokens_.reserve(length() + count);
+  SequenceView out = view(length());
+  in_step_ = true;
+  return out;
+}
+
+void Sequence::end_step(std::span<const TokenId> tokens) {
+  tokens_.insert(tokens_.end(), tokens.begin(), tokens.end());
+  in_step_ = false;
+}
+
+SequenceView Sequence::begin_rollback(std::size_t length) {
+  require_whole();
+  if (length > tokens_.size()) {
+    throw Error({.where = "sequence state",
+                 .what = "cannot roll back to a length it never had",
+                 .expected = "at most " + std::to_string(tokens_.size()),
+                 .found = std::to_string(length)});
+  }
+  tokens_.resize(length);
+  for (auto& pages : pages_) pages.resize(std::min(pages.size(), pages_for(length)));
+  tail_ = *initial_tail_;
+  in_step_ = true;
+  SequenceView out = view(length - std::min(length, layout_->replay_tokens()));
+  out.writes_kv = false;
+  return out;
+}
+
+void Sequence::end_rollback() {
+  in_step_ = false;
+}
+
+}  // namespace zaya

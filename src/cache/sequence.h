@@ -1,0 +1,60 @@
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "base/token.h"
+#include "cache/page_pool.h"
+#include "model/state.h"
+
+namespace zaya {
+
+/// The state of one sequence, always whole: its tokens, the K and V of each, and the CCA tail after
+/// the last. A value: fork() is another sequence with the same past; pages are shared and copied
+/// when one of the holders writes.
+///
+/// A model extends it in steps: begin_step(), Model::forward() on the view, end_step(). A step that
+/// does not come to its end leaves a state nobody can use: everything but destruction throws Error.
+class Sequence {
+ public:
+  /// `initial_tail`: Model::initial_tail().
+  Sequence(const StateLayout& layout, std::shared_ptr<PagePool> pool,
+           std::shared_ptr<const std::vector<float>> initial_tail);
+  Sequence(Sequence&&) = default;
+  Sequence& operator=(Sequence&&) = default;
+
+  Sequence fork() const;
+
+  std::size_t length() const { return tokens_.size(); }
+  const std::vector<TokenId>& tokens() const { return tokens_; }
+
+  /// Makes room for `count` more tokens. The view stays valid until end_step().
+  SequenceView begin_step(std::size_t count);
+  void end_step(std::span<const TokenId> tokens);
+
+  /// Roll-back in two halves. The first drops everything after the first `length` tokens, and hands
+  /// out a view for running the last of the kept tokens again, from `view.position` on, which makes
+  /// every layer's CCA tail exact (each reaches StateLayout::conv_rows tokens back, so
+  /// replay_tokens() do). The K and V of the kept tokens are read and stay as they are.
+  SequenceView begin_rollback(std::size_t length);
+  void end_rollback();
+
+ private:
+  explicit Sequence(const Sequence&) = default;  // fork()
+  void require_whole() const;
+  SequenceView view(std::size_t position);
+
+  const StateLayout* layout_;
+  std::shared_ptr<PagePool> pool_;
+  std::shared_ptr<const std::vector<float>> initial_tail_;
+  std::vector<TokenId> tokens_;
+  std::array<std::vector<PagePool::Page>, StateLayout::kGroups> pages_;
+  std::array<std::vector<std::byte*>, StateLayout::kGroups> page_data_;
+  std::vector<float> tail_;
+  bool in_step_ = false;
+};
+
+}  // namespace zaya

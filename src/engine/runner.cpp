@@ -1,0 +1,73 @@
+#include "engine/runner.h"
+
+#include <algorithm>
+#include <utility>
+
+#include <fmt/format.h>
+
+#include "base/error.h"
+
+namespace zaya {
+
+Runner::Runner(std::shared_ptr<const Checkpoint> checkpoint, RunnerOptions options)
+    : model_(std::move(checkpoint), options.compute, kernels_of(selected_isa())),
+      pool_(options.threads),
+      pages_(std::make_shared<PagePool>(model_.layout())),
+      initial_tail_(std::make_shared<const std::vector<float>>(model_.initial_tail())),
+      chunk_(std::max<std::size_t>(1, options.chunk)) {}
+
+Sequence Runner::new_sequence() {
+  return {model_.layout(), pages_, initial_tail_};
+}
+
+std::span<const float> Runner::step(std::span<const Item> items, Trace* trace) {
+  for (const Item& item : items) {
+    if (item.tokens.empty()) throw Error({.where = "step", .what = "a sequence has no new tokens"});
+    model_.check_tokens(item.tokens);
+    const std::size_t length = item.sequence.length() + item.tokens.size();
+    if (length > config().max_positions) {
+      throw Error({.where = "context",
+                   .what = "the sequence would be longer than the model's context",
+                   .expected = fmt::format("at most {} tokens", config().max_positions),
+                   .found = fmt::format("{} tokens", length)});
+    }
+  }
+  std::vector<StepItem> batch;
+  batch.reserve(items.size());
+  for (const Item& item : items) {
+    batch.push_back({item.sequence.begin_step(item.tokens.size()), item.tokens, item.logits});
+  }
+  model_.forward(batch, activations_, pool_, trace);
+  for (const Item& item : items) item.sequence.end_step(item.tokens);
+  return activations_.logits;
+}
+
+std::span<const float> Runner::feed(Sequence& sequence, std::span<const TokenId> tokens,
+                                    const Progress& progress) {
+  std::span<const float> logits;
+  for (std::size_t done = 0; done < tokens.size();) {
+    const std::size_t n = std::min(chunk_, tokens.size() - done);
+    const bool last = done + n == tokens.size();
+    const Item item{sequence, tokens.subspan(done, n), last ? Logits::last : Logits::none};
+    logits = step({&item, 1});
+    done += n;
+    report(progress, done, tokens.size());
+  }
+  return logits;
+}
+
+void Runner::rollback(Sequence& sequence, std::size_t n) {
+  if (n == 0) return;
+  if (n > sequence.length()) {
+    throw Error({.where = "rollback",
+                 .what = "more tokens to forget than the sequence has",
+                 .expected = fmt::format("at most {}", sequence.length()),
+                 .found = std::to_string(n)});
+  }
+  StepItem item{sequence.begin_rollback(sequence.length() - n), {}, Logits::none};
+  item.tokens = std::span(sequence.tokens()).subspan(item.state.position);
+  if (!item.tokens.empty()) model_.forward({&item, 1}, activations_, pool_);
+  sequence.end_rollback();
+}
+
+}  // namespace zaya

@@ -1,0 +1,65 @@
+#pragma once
+
+#include <cstddef>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "base/progress.h"
+#include "cache/sequence.h"
+#include "checkpoint/checkpoint.h"
+#include "compute/thread_pool.h"
+#include "model/model.h"
+
+namespace zaya {
+
+struct RunnerOptions {
+  Compute compute = Compute::bf16;
+  int threads = 0;          ///< 0: every core this process may use
+  std::size_t chunk = 512;  ///< most tokens of one prompt in one step; bounds the work space
+};
+
+/// A loaded model with what running it takes: threads, KV pages, work space. One thread of control.
+/// Sequences it made must not outlive it.
+class Runner {
+ public:
+  /// Tokens to add to one sequence in a step.
+  struct Item {
+    Sequence& sequence;
+    std::span<const TokenId> tokens;
+    Logits logits = Logits::last;
+  };
+
+  /// Throws Error when ZAYA_ISA asks for kernels the host lacks.
+  Runner(std::shared_ptr<const Checkpoint> checkpoint, RunnerOptions options);
+
+  const ModelConfig& config() const { return model_.config(); }
+  const Model& model() const { return model_; }
+  int threads() const { return pool_.threads(); }
+
+  Sequence new_sequence();
+
+  /// One forward pass over all items. Returns the logits [rows asked for, vocab] in the order of
+  /// the items, valid until the next call. Throws Error, before any state changes, for a token
+  /// outside the vocabulary, no tokens, or a sequence that would pass the model's context.
+  std::span<const float> step(std::span<const Item> items, Trace* trace = nullptr);
+
+  /// Adds tokens to one sequence, a chunk a step. Returns the logits [vocab] after the last one,
+  /// valid until the next call. When `progress` stops it, the tokens fed so far stay.
+  std::span<const float> feed(Sequence& sequence, std::span<const TokenId> tokens,
+                              const Progress& progress = {});
+
+  /// Forgets the last n tokens: afterwards the state is the one before they were added. Costs one
+  /// pass over StateLayout::replay_tokens() tokens.
+  void rollback(Sequence& sequence, std::size_t n);
+
+ private:
+  Model model_;
+  ThreadPool pool_;
+  std::shared_ptr<PagePool> pages_;
+  std::shared_ptr<const std::vector<float>> initial_tail_;
+  Activations activations_;
+  std::size_t chunk_;
+};
+
+}  // namespace zaya

@@ -1,0 +1,79 @@
+#pragma once
+
+#include <cstddef>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "base/token.h"
+#include "checkpoint/checkpoint.h"
+#include "compute/thread_pool.h"
+#include "model/attention.h"
+#include "model/moe.h"
+#include "model/state.h"
+#include "model/weights.h"
+
+namespace zaya {
+
+/// Which logits of a sequence's new tokens a step computes.
+enum class Logits { none, last, all };
+
+/// One sequence's part of a step: its state and the tokens to add.
+struct StepItem {
+  SequenceView state;
+  std::span<const TokenId> tokens;  ///< at least one, each in [0, vocab)
+  Logits logits = Logits::last;
+};
+
+/// Every buffer a step works in. One a thread of control; grows to the largest step and stays.
+struct Activations {
+  std::vector<float> residual;  ///< [rows, H], fp32 in every compute mode
+  std::vector<float> normed;    ///< [rows, H]
+  std::vector<float> block;     ///< [rows, H]: what attention or MoE adds
+  AttentionBuffers attention;
+  MoeBuffers moe;
+  RopeTable rope;
+  RopeTable sliding_rope;
+  std::vector<float> logits;  ///< [wanted rows, vocab]
+
+  void resize(const ModelConfig& config, std::size_t rows);
+};
+
+/// A ZAYA1 model: weights and the forward pass. Immutable; any number of threads of control may
+/// step it at once, each with its own Activations and ThreadPool.
+class Model {
+ public:
+  /// Keeps the checkpoint mapped.
+  Model(std::shared_ptr<const Checkpoint> checkpoint, Compute compute, const Kernels& kernels);
+
+  const ModelConfig& config() const { return checkpoint_->config(); }
+  const StateLayout& layout() const { return layout_; }
+  Compute compute() const { return compute_; }
+
+  /// Throws Error for a token outside the vocabulary.
+  void check_tokens(std::span<const TokenId> tokens) const;
+
+  /// CCA tails of a sequence with no tokens, [layers][tail_floats]: [q ; k] is 0 before the first
+  /// token, the delayed value is the projection of a zero input, that is its bias.
+  std::vector<float> initial_tail() const;
+
+  /// Adds each item's tokens to its state. Afterwards activations.logits holds the logits
+  /// [rows asked for, vocab] in the order of the items. Tokens must have passed check_tokens().
+  void forward(std::span<StepItem> batch, Activations& activations, ThreadPool& pool,
+               Trace* trace = nullptr) const;
+
+ private:
+  void embed(std::span<const StepItem> batch, Activations& a) const;
+  void layer(const ComputeContext& context, std::size_t index, std::span<const Segment> segments,
+             std::size_t rows, Activations& a, Trace* trace) const;
+  void head(const ComputeContext& context, std::span<const StepItem> batch, Activations& a,
+            std::size_t rows, Trace* trace) const;
+
+  std::shared_ptr<const Checkpoint> checkpoint_;
+  Compute compute_;
+  const Kernels& kernels_;
+  StateLayout layout_;
+  ModelWeights weights_;
+};
+
+}  // namespace zaya
