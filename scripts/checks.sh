@@ -80,7 +80,9 @@ run_lint() {
   done
 
   local dir=$root/build-lint
-  [[ $root/.clang-tidy -nt $dir/options ]] && rm -rf "$dir"
+  for file in .clang-tidy tests/.clang-tidy; do
+    [[ $file -nt $dir/options ]] && rm -rf "$dir"
+  done
   # clang-tidy cannot read a precompiled header and the compiler does not need it here.
   configure "$dir" -DCMAKE_CXX_COMPILER=clang++ -DCMAKE_BUILD_TYPE=Debug -DZAYA_TESTS=ON \
     -DZAYA_FUZZ=ON -DCMAKE_DISABLE_PRECOMPILE_HEADERS=ON '-DCMAKE_CXX_CLANG_TIDY=clang-tidy;--quiet'
@@ -100,6 +102,7 @@ run_fuzz() {
   build_or_finish "$dir" fuzzers
   mkdir -p "$dir/findings"
   for source in "$root"/tests/fuzz/*.cpp; do
+    [[ -e $source ]] || break
     name=$(basename "$source" .cpp)
     seeds=$root/tests/fuzz/corpus/$name log=$dir/$name.log
     mkdir -p "$dir/corpus/$name"

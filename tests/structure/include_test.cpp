@@ -1,9 +1,10 @@
 #include <algorithm>
 #include <filesystem>
 #include <map>
-#include <regex>
 #include <set>
+#include <sstream>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include <gtest/gtest.h>
@@ -53,9 +54,19 @@ void check_include(const Files& files, const std::string& path, const std::strin
   }
 }
 
+// `<path>` or `"path"` of an include line, without the closing mark; empty for any other line.
+std::string include_of(std::string_view line) {
+  const auto skip = [&](std::string_view word) {
+    line.remove_prefix(std::min(line.find_first_not_of(" \t"), line.size()));
+    const bool there = line.starts_with(word);
+    if (there) line.remove_prefix(word.size());
+    return there;
+  };
+  if (!skip("#") || !skip("include") || !skip("") || line.size() < 2) return "";
+  return std::string(line.substr(0, line.find_first_of(">\"", 1)));
+}
+
 std::vector<std::string> problems_of(const Files& files) {
-  static const std::regex kInclude(R"re(^[ \t]*#[ \t]*include[ \t]*([<"])([^>"]+)[>"])re",
-                                   std::regex::ECMAScript | std::regex::multiline);
   std::vector<std::string> problems;
   for (const auto& [path, text] : files) {
     if (!kStandsOn.contains(folder_of(path))) {
@@ -67,8 +78,12 @@ std::vector<std::string> problems_of(const Files& files) {
     if (header && text.find("#pragma once\n") == std::string::npos) {
       problems.push_back(path + ": no #pragma once");
     }
-    for (std::sregex_iterator it(text.begin(), text.end(), kInclude), end; it != end; ++it) {
-      check_include(files, path, (*it)[2], (*it)[1] == "\"", problems);
+    std::istringstream lines(text);
+    for (std::string line; std::getline(lines, line);) {
+      const std::string target = include_of(line);
+      if (!target.empty()) {
+        check_include(files, path, target.substr(1), target.front() == '"', problems);
+      }
     }
   }
   return problems;
