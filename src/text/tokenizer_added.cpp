@@ -5,28 +5,18 @@
 #include "text/utf8.h"
 
 namespace zaya {
-namespace {
-
-std::uint64_t edge(std::uint32_t node, char byte) {
-  return (static_cast<std::uint64_t>(node) << 8) | static_cast<unsigned char>(byte);
-}
-
-}  // namespace
-
 void AddedTokenFinder::add(std::string_view pattern, const AddedToken* token) {
   if (tokens_.empty()) tokens_.push_back(nullptr);
   starts_[static_cast<unsigned char>(pattern.front())] = true;
   std::uint32_t node = 0;
   for (const char byte : pattern) {
-    const std::uint32_t* next = edges_.find(edge(node, byte));
-    if (next != nullptr) {
-      node = *next;
-      continue;
+    std::uint32_t next = edges_.find(node, static_cast<unsigned char>(byte));
+    if (next == PairMap::kMissing) {
+      next = static_cast<std::uint32_t>(tokens_.size());
+      edges_.set(node, static_cast<unsigned char>(byte), next);
+      tokens_.push_back(nullptr);
     }
-    const auto fresh = static_cast<std::uint32_t>(tokens_.size());
-    edges_.set(edge(node, byte), fresh);
-    tokens_.push_back(nullptr);
-    node = fresh;
+    node = next;
   }
   if (tokens_[node] == nullptr) tokens_[node] = token;
 }
@@ -37,9 +27,8 @@ AddedTokenFinder::Match AddedTokenFinder::find(std::string_view text, std::size_
     Match match{begin, begin, nullptr};
     std::uint32_t node = 0;
     for (std::size_t i = begin; i < text.size(); ++i) {
-      const std::uint32_t* next = edges_.find(edge(node, text[i]));
-      if (next == nullptr) break;
-      node = *next;
+      node = edges_.find(node, static_cast<unsigned char>(text[i]));
+      if (node == PairMap::kMissing) break;
       if (tokens_[node] != nullptr) {
         match.end = i + 1;
         match.token = tokens_[node];

@@ -29,14 +29,16 @@ class AddedTokenFinder {
  public:
   /// Longest pattern in bytes: it bounds the work at each place of a text.
   static constexpr std::size_t kMaxPattern = 1024;
+  /// Most bytes of all patterns.
+  static constexpr std::size_t kMaxTotal = std::size_t{1} << 20;
 
   struct Part {
     std::string_view text;
     const AddedToken* token;  ///< nullptr: ordinary text
   };
 
-  /// Looks for `pattern`, not empty; `token` must outlive the finder. Of equal patterns the first
-  /// counts.
+  /// Looks for `pattern`, not empty and within the limits; `token` must outlive the finder. Of
+  /// equal patterns the first counts.
   void add(std::string_view pattern, const AddedToken* token);
   bool empty() const { return tokens_.empty(); }
 
@@ -70,7 +72,7 @@ class AddedTokenFinder {
   static Match strip(std::string_view text, Match match, std::size_t done, std::size_t& space_end);
 
   std::array<bool, 256> starts_{};         // bytes that a pattern starts with
-  FlatMap<std::uint32_t> edges_;           // node << 8 | byte -> node; the root is node 0
+  PairMap edges_;                          // node and byte -> node; the root is node 0
   std::vector<const AddedToken*> tokens_;  // the pattern that ends at a node, or nullptr
 };
 

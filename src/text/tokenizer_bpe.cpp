@@ -11,14 +11,15 @@
 namespace zaya {
 namespace {
 
-constexpr std::uint32_t kNoMerge = std::numeric_limits<std::uint32_t>::max();
+constexpr std::uint32_t kNoMerge = PairMap::kMissing;
 constexpr std::uint32_t kNoSymbol = std::numeric_limits<std::uint32_t>::max();
 constexpr std::size_t kCodePointBlocks = 0x110000 >> 8;
 // Up to here finding the lowest rank by looking at all of them beats the heap.
 constexpr std::size_t kLongestScan = 32;
 
-std::uint64_t pair_key(std::uint32_t left, std::uint32_t right) {
-  return (static_cast<std::uint64_t>(left) << 32) | right;
+// Heap entry: the lowest rank is on top, the leftmost of equal ones first.
+std::uint64_t heap_entry(std::uint32_t rank, std::uint32_t position) {
+  return (static_cast<std::uint64_t>(rank) << 32) | position;
 }
 
 }  // namespace
@@ -55,23 +56,28 @@ void Bpe::add_character(char32_t code_point, TokenId id) {
   characters_[(static_cast<std::size_t>(block) << 8) | (code_point & 0xff)] = id;
 }
 
-void Bpe::add_merge(const Vocabulary& vocabulary, TokenId left, TokenId right, TokenId merged,
-                    std::uint32_t rank) {
-  merges_.set(pair_key(left, right), {rank, merged});
-  const std::string_view after = vocabulary.text(right);
-  std::size_t end = 0;
-  touching_.set(pair_key(last_code_point(vocabulary.text(left)), next_code_point(after, end)), {});
+void Bpe::reserve_merges(std::size_t count) {
+  ranks_.reserve(count);
+  merged_.reserve(count);
+}
+
+void Bpe::add_merges(std::span<const Merge> merges) {
+  for (const Merge& merge : merges) ranks_.prefetch(merge.left, merge.right);
   // Cuts are made around unknown characters: right only if what stands for them never merges.
-  const auto stands_for_unknown = [&](TokenId id) {
-    const std::string_view text = vocabulary.text(id);
+  const auto stands_for_unknown = [&](TokenId id, std::string_view text) {
     return id == options_.unknown ||
            (text.starts_with("<0x") && std::find(bytes_.begin(), bytes_.end(), id) != bytes_.end());
   };
-  if (stands_for_unknown(left) || stands_for_unknown(right)) may_cut_ = false;
-}
-
-const Bpe::Merge* Bpe::find_merge(TokenId left, TokenId right) const {
-  return merges_.find(pair_key(left, right));
+  for (const Merge& merge : merges) {
+    ranks_.set(merge.left, merge.right, static_cast<std::uint32_t>(merged_.size()));
+    merged_.push_back(merge.merged);
+    std::size_t end = 0;
+    touching_.set(last_code_point(merge.left_text), next_code_point(merge.right_text, end), 0);
+    if (stands_for_unknown(merge.left, merge.left_text) ||
+        stands_for_unknown(merge.right, merge.right_text)) {
+      may_cut_ = false;
+    }
+  }
 }
 
 void Bpe::encode(const Vocabulary& vocabulary, std::string_view text, Scratch& scratch,
@@ -110,7 +116,7 @@ void Bpe::encode(const Vocabulary& vocabulary, std::string_view text, Scratch& s
       begin = i;
     } else if (here == begin) {
       first = token;
-    } else if (touching_.contains(pair_key(before, code_point))) {
+    } else if (touching_.contains(before, code_point)) {
       first = Vocabulary::kNone;
     } else {
       end_piece(here);
@@ -200,17 +206,15 @@ void Bpe::merge(Scratch& scratch, std::vector<TokenId>& out) const {
 
 void Bpe::rank_pair(std::vector<Scratch::Symbol>& symbols, std::uint32_t left) const {
   Scratch::Symbol& symbol = symbols[left];
-  const Merge* merge =
-      symbol.next == kNoSymbol ? nullptr : find_merge(symbol.id, symbols[symbol.next].id);
-  symbol.rank = merge == nullptr ? kNoMerge : merge->rank;
-  symbol.merged = merge == nullptr ? Vocabulary::kNone : merge->token;
+  symbol.rank =
+      symbol.next == kNoSymbol ? kNoMerge : ranks_.find(symbol.id, symbols[symbol.next].id);
 }
 
 // Symbol `left` swallows the one after it; the list and the ranks around it follow.
 void Bpe::join(std::vector<Scratch::Symbol>& symbols, std::uint32_t left) const {
   Scratch::Symbol& symbol = symbols[left];
   Scratch::Symbol& right = symbols[symbol.next];
-  symbol.id = symbol.merged;
+  symbol.id = merged_[symbol.rank];
   symbol.next = right.next;
   right.rank = kNoMerge;  // whoever still has it on a heap sees that it is gone
   if (symbol.next != kNoSymbol) symbols[symbol.next].previous = left;
@@ -235,15 +239,15 @@ void Bpe::merge_by_scan(std::vector<Scratch::Symbol>& symbols) const {
 
 void Bpe::merge_by_heap(Scratch& scratch) const {
   auto& symbols = scratch.symbols;
-  auto& heap = scratch.heap;  // rank << 32 | position, lowest on top
+  auto& heap = scratch.heap;
   heap.clear();
   for (std::uint32_t i = 0; i < symbols.size(); ++i) {
-    if (symbols[i].rank != kNoMerge) heap.push_back(pair_key(symbols[i].rank, i));
+    if (symbols[i].rank != kNoMerge) heap.push_back(heap_entry(symbols[i].rank, i));
   }
   std::make_heap(heap.begin(), heap.end(), std::greater<>());
   const auto push = [&](std::uint32_t i) {
     if (i == kNoSymbol || symbols[i].rank == kNoMerge) return;
-    heap.push_back(pair_key(symbols[i].rank, i));
+    heap.push_back(heap_entry(symbols[i].rank, i));
     std::push_heap(heap.begin(), heap.end(), std::greater<>());
   };
   while (!heap.empty()) {

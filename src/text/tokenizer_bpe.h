@@ -4,6 +4,7 @@
 #include <atomic>
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <string_view>
 #include <vector>
 
@@ -48,11 +49,20 @@ class Bpe {
   /// The tokens that `vocabulary` has now are the model's; later ones are never a result.
   Bpe(const Vocabulary& vocabulary, Options options);
 
-  /// Tokens left and right become `merged`, their concatenation. Lower ranks go first; a repeated
-  /// pair gets the last rank given. All three must be ids of the model.
-  void add_merge(const Vocabulary& vocabulary, TokenId left, TokenId right, TokenId merged,
-                 std::uint32_t rank);
-  void reserve_merges(std::size_t count) { merges_.reserve(count); }
+  /// Tokens left and right become `merged`, their concatenation.
+  struct Merge {
+    TokenId left = 0;
+    TokenId right = 0;
+    TokenId merged = 0;
+    std::string_view left_text;
+    std::string_view right_text;
+  };
+  static constexpr std::size_t kMaxMerges = PairMap::kMissing;
+
+  /// Adds merges of the next ranks; all ids must be the model's. A repeated pair gets the last
+  /// rank.
+  void add_merges(std::span<const Merge> merges);
+  void reserve_merges(std::size_t count);
 
   /// Appends the tokens of a well-formed UTF-8 text. `vocabulary` is the one of construction.
   /// May be called from several threads, each with its own scratch.
@@ -60,10 +70,6 @@ class Bpe {
               std::vector<TokenId>& out) const;
 
  private:
-  struct Merge {
-    std::uint32_t rank = 0;
-    TokenId token = 0;
-  };
   // What is known of a token's own text: whether it encodes to the token. Found out when first
   // needed; any number of threads may find out the same.
   enum class Whole : std::uint8_t { unknown, yes, no, outside };
@@ -73,7 +79,6 @@ class Bpe {
                        (code_point & 0xff)];
   }
   void add_character(char32_t code_point, TokenId id);
-  const Merge* find_merge(TokenId left, TokenId right) const;
   void encode_unknown(std::string_view character, bool& pending, std::vector<TokenId>& out) const;
   void encode_piece(const Vocabulary& vocabulary, std::string_view piece, Scratch& scratch,
                     std::vector<TokenId>& out) const;
@@ -90,8 +95,9 @@ class Bpe {
   // Code point -> token, in blocks of 256 of which only those in use exist; block 0 is empty.
   std::vector<std::uint16_t> blocks_;
   std::vector<TokenId> characters_;
-  FlatMap<Merge> merges_;      // left << 32 | right
-  FlatMap<NoValue> touching_;  // characters a << 32 | b that some merge joins
+  PairMap ranks_;                // of the merge of two tokens
+  std::vector<TokenId> merged_;  // by rank
+  PairMap touching_;             // code points that some merge joins
   std::unique_ptr<std::atomic<Whole>[]> whole_;
   TokenId size_ = 0;
 };

@@ -150,6 +150,37 @@ std::vector<Node> steps_of(const Node& node, const char* list) {
   return {node};
 }
 
+[[noreturn]] void fail_count(const std::string& where, const char* things, std::size_t limit,
+                             std::size_t found) {
+  throw Error({.where = where,
+               .what = fmt::format("too many {}", things),
+               .expected = fmt::format("at most {}", limit),
+               .found = fmt::format("{}", found)});
+}
+
+// Tokens for which memory is asked ahead while the vocabulary is read.
+constexpr int kPrefetched = 16;
+
+// Merges whose tokens are looked up together.
+struct MergeBatch {
+  static constexpr std::size_t kMax = 64;
+
+  void add(std::string_view left, std::string_view right, std::size_t index) {
+    joined[size].assign(left).append(right);
+    indices[size] = index;
+    texts[3 * size] = left;
+    texts[3 * size + 1] = right;
+    texts[3 * size + 2] = joined[size];
+    ++size;
+  }
+
+  std::size_t size = 0;
+  std::array<std::size_t, kMax> indices{};  // in model.merges
+  std::array<std::string, kMax> joined;
+  std::array<std::string_view, 3 * kMax> texts;  // left, right, joined
+  std::array<TokenId, 3 * kMax> ids{};
+};
+
 }  // namespace
 
 class TokenizerLoader {
@@ -260,10 +291,19 @@ class TokenizerLoader {
 
   void read_vocabulary(const Node& node) {
     const dom::object entries = node.object();
+    if (entries.size() > Vocabulary::kIdLimit) {
+      fail_count(node.where(), "tokens", Vocabulary::kIdLimit, entries.size());
+    }
     std::size_t bytes = 0;
     for (const auto entry : entries) bytes += entry.key.size();
     result_.vocabulary_.reserve(entries.size(), bytes);
+    auto ahead = entries.begin();
+    for (int i = 0; i < kPrefetched && ahead != entries.end(); ++i) ++ahead;
     for (const auto entry : entries) {
+      if (ahead != entries.end()) {
+        result_.vocabulary_.prefetch(ahead.key());
+        ++ahead;
+      }
       std::int64_t id = 0;
       if (entry.value.get(id) != simdjson::SUCCESS) id = -1;
       add_token(node, entry.key, id);
@@ -296,29 +336,42 @@ class TokenizerLoader {
   }
 
   void read_merges(const Node& node) {
-    std::size_t count = 0;
-    std::uint32_t rank = 0;
-    std::string joined;
     const dom::array merges = node.array();
+    if (merges.size() > Bpe::kMaxMerges) {
+      fail_count(node.where(), "merges", Bpe::kMaxMerges, merges.size());
+    }
     result_.bpe_.reserve_merges(merges.size());
+    MergeBatch batch;
+    std::size_t index = 0;
     for (const dom::element merge : merges) {
+      if (batch.size == MergeBatch::kMax) add_merges(node, batch);
       std::string_view left;
       std::string_view right;
-      const bool in_place = split_merge(merge, left, right);
-      const std::size_t index = count++;
-      if (!in_place) node.item(merge, index).fail("\"LEFT RIGHT\" or [\"LEFT\", \"RIGHT\"]");
-      if (left == "#version:") continue;  // the first line of the old merges.txt
-      joined.assign(left).append(right);
-      const auto id_of = [&](std::string_view text) {
-        const TokenId id = result_.vocabulary_.find(text);
-        if (id == Vocabulary::kNone) {
-          throw Error({.where = node.item(merge, index).where(),
-                       .what = fmt::format("{} is no token of model.vocab", in_quotes(text))});
-        }
-        return id;
-      };
-      result_.bpe_.add_merge(result_.vocabulary_, id_of(left), id_of(right), id_of(joined), rank++);
+      if (!split_merge(merge, left, right)) {
+        node.item(merge, index).fail("\"LEFT RIGHT\" or [\"LEFT\", \"RIGHT\"]");
+      }
+      // Files made from the old merges.txt may still have its first line, "#version: 0.2".
+      if (!left.starts_with("#version") || !merge.is_string()) batch.add(left, right, index);
+      ++index;
     }
+    add_merges(node, batch);
+  }
+
+  void add_merges(const Node& node, MergeBatch& batch) {
+    result_.vocabulary_.find_all({batch.texts.data(), 3 * batch.size}, batch.ids);
+    std::array<Bpe::Merge, MergeBatch::kMax> merges;
+    for (std::size_t i = 0; i < batch.size; ++i) {
+      for (std::size_t part = 3 * i; part < 3 * i + 3; ++part) {
+        if (batch.ids[part] != Vocabulary::kNone) continue;
+        throw Error(
+            {.where = fmt::format("{}[{}]", node.where(), batch.indices[i]),
+             .what = fmt::format("{} is no token of model.vocab", in_quotes(batch.texts[part]))});
+      }
+      merges[i] = {batch.ids[3 * i], batch.ids[3 * i + 1], batch.ids[3 * i + 2], batch.texts[3 * i],
+                   batch.texts[3 * i + 1]};
+    }
+    result_.bpe_.add_merges({merges.data(), batch.size});
+    batch.size = 0;
   }
 
   // Both spellings of a merge.
@@ -355,16 +408,19 @@ class TokenizerLoader {
       result_.added_.push_back(std::move(token));
     }
     result_.special_.resize(static_cast<std::size_t>(result_.vocabulary_.size()));
+    std::size_t total = 0;
     for (std::size_t i = 0; i < result_.added_.size(); ++i) {
       const AddedToken& token = result_.added_[i];
       if (token.special) result_.special_[token.id] = true;
       const std::string pattern =
           token.normalized ? apply_all(result_.normalizer_, token.content) : token.content;
+      total += pattern.size();
       if (pattern.size() > AddedTokenFinder::kMaxPattern) {
-        throw Error({.where = fmt::format("{}[{}]", node.where(), i),
-                     .what = "added token is too long",
-                     .expected = fmt::format("at most {} bytes", AddedTokenFinder::kMaxPattern),
-                     .found = fmt::format("{}", pattern.size())});
+        fail_count(fmt::format("{}[{}]", node.where(), i), "bytes in one added token",
+                   AddedTokenFinder::kMaxPattern, pattern.size());
+      }
+      if (total > AddedTokenFinder::kMaxTotal) {
+        fail_count(node.where(), "bytes in added tokens", AddedTokenFinder::kMaxTotal, total);
       }
       // A token that the normaliser makes empty cannot occur.
       if (pattern.empty()) continue;

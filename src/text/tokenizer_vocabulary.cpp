@@ -1,20 +1,21 @@
 #include "text/tokenizer_vocabulary.h"
 
+#include <algorithm>
+#include <array>
 #include <cstring>
 
 #include "text/tokenizer_table.h"
 
 namespace zaya {
-namespace {
 
-std::uint64_t hash_of(std::string_view text) {
-  std::uint64_t hash = text.size();
+std::uint64_t Vocabulary::hash(std::string_view text) {
+  std::uint64_t result = text.size();
   const char* p = text.data();
   std::size_t left = text.size();
   for (; left >= 8; p += 8, left -= 8) {
     std::uint64_t word = 0;
     std::memcpy(&word, p, 8);
-    hash = mix_bits(hash ^ word);
+    result = mix_bits(result ^ word);
   }
   std::uint64_t word = 0;
   if (left >= 4) {  // two loads that may overlap; the length is already in the hash
@@ -28,14 +29,8 @@ std::uint64_t hash_of(std::string_view text) {
       word |= static_cast<std::uint64_t>(static_cast<unsigned char>(p[i])) << (8 * i);
     }
   }
-  return mix_bits(hash ^ word);
+  return mix_bits(result ^ word);
 }
-
-std::uint32_t tag_of(std::uint64_t hash) {
-  return static_cast<std::uint32_t>(hash >> 32);
-}
-
-}  // namespace
 
 void Vocabulary::reserve(std::size_t tokens, std::size_t bytes) {
   bytes_.reserve(bytes);
@@ -48,26 +43,43 @@ void Vocabulary::reserve(std::size_t tokens, std::size_t bytes) {
 Vocabulary::Added Vocabulary::add(std::string_view text, TokenId id) {
   if (contains(id)) return Added::id_taken;
   if (2 * (count_ + 1) > slots_.size()) rehash(2 * slots_.size());
-  const std::uint64_t hash = hash_of(text);
-  Slot& slot = slot_of(text, hash);
+  const std::uint64_t h = hash(text);
+  Slot& slot = slot_of(text, h);
   if (slot.id != kNone) return Added::text_taken;
+  const Place place{static_cast<std::uint32_t>(bytes_.size()),
+                    static_cast<std::uint32_t>(text.size())};
   if (id >= size()) places_.resize(static_cast<std::size_t>(id) + 1);
-  places_[id] = {static_cast<std::uint32_t>(bytes_.size()),
-                 static_cast<std::uint32_t>(text.size())};
+  places_[id] = place;
   bytes_.append(text);
-  slot = {tag_of(hash), id};
+  slot = {tag_of(h), id, place};
   ++count_;
   return Added::done;
 }
 
-TokenId Vocabulary::find(std::string_view text) const {
-  const std::uint64_t hash = hash_of(text);
+TokenId Vocabulary::find(std::string_view text, std::uint64_t hash) const {
   const std::uint32_t tag = tag_of(hash);
   const std::size_t mask = slots_.size() - 1;
   for (std::size_t i = hash & mask; slots_[i].id != kNone; i = (i + 1) & mask) {
-    if (slots_[i].tag == tag && this->text(slots_[i].id) == text) return slots_[i].id;
+    if (slots_[i].tag == tag && at(slots_[i].place) == text) return slots_[i].id;
   }
   return kNone;
+}
+
+void Vocabulary::find_all(std::span<const std::string_view> texts, std::span<TokenId> ids) const {
+  constexpr std::size_t kAhead = 32;
+  std::array<std::uint64_t, kAhead> hashes{};
+  const std::size_t mask = slots_.size() - 1;
+  for (std::size_t begin = 0; begin < texts.size(); begin += kAhead) {
+    const std::size_t count = std::min(kAhead, texts.size() - begin);
+    for (std::size_t i = 0; i < count; ++i) {
+      hashes[i] = hash(texts[begin + i]);
+      __builtin_prefetch(&slots_[hashes[i] & mask]);
+    }
+    for (std::size_t i = 0; i < count; ++i) {
+      __builtin_prefetch(bytes_.data() + slots_[hashes[i] & mask].place.offset);
+    }
+    for (std::size_t i = 0; i < count; ++i) ids[begin + i] = find(texts[begin + i], hashes[i]);
+  }
 }
 
 Vocabulary::Slot& Vocabulary::slot_of(std::string_view text, std::uint64_t hash) {
@@ -75,7 +87,7 @@ Vocabulary::Slot& Vocabulary::slot_of(std::string_view text, std::uint64_t hash)
   const std::size_t mask = slots_.size() - 1;
   std::size_t i = hash & mask;
   for (std::size_t probes = 0; slots_[i].id != kNone; ++probes) {
-    if (slots_[i].tag == tag && this->text(slots_[i].id) == text) break;
+    if (slots_[i].tag == tag && at(slots_[i].place) == text) break;
     if (probes == kMaxProbes) fail_collisions();
     i = (i + 1) & mask;
   }
@@ -86,8 +98,8 @@ void Vocabulary::rehash(std::size_t slots) {
   slots_.assign(slots, {});
   for (TokenId id = 0; id < size(); ++id) {
     if (!contains(id)) continue;
-    const std::uint64_t hash = hash_of(text(id));
-    slot_of(text(id), hash) = {tag_of(hash), id};
+    const std::uint64_t h = hash(text(id));
+    slot_of(text(id), h) = {tag_of(h), id, places_[id]};
   }
 }
 

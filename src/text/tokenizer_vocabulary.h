@@ -2,6 +2,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -25,14 +26,18 @@ class Vocabulary {
   /// taken.
   Added add(std::string_view text, TokenId id);
 
+  /// Asks the memory for what find() and add() will read.
+  void prefetch(std::string_view text) const {
+    __builtin_prefetch(&slots_[hash(text) & (slots_.size() - 1)]);
+  }
+
   /// kNone when no token is spelt so.
-  TokenId find(std::string_view text) const;
+  TokenId find(std::string_view text) const { return find(text, hash(text)); }
+  /// find() for many strings, several times as fast: the memory is asked for ahead.
+  void find_all(std::span<const std::string_view> texts, std::span<TokenId> ids) const;
   bool contains(TokenId id) const { return id >= 0 && id < size() && places_[id].length != 0; }
   /// Empty for an id without a token. Valid until the next add().
-  std::string_view text(TokenId id) const {
-    if (!contains(id)) return {};
-    return std::string_view(bytes_).substr(places_[id].offset, places_[id].length);
-  }
+  std::string_view text(TokenId id) const { return contains(id) ? at(places_[id]) : ""; }
   /// Largest id + 1.
   TokenId size() const { return static_cast<TokenId>(places_.size()); }
 
@@ -46,8 +51,13 @@ class Vocabulary {
   struct Slot {
     std::uint32_t tag = 0;
     TokenId id = kNone;
+    Place place;
   };
 
+  static std::uint64_t hash(std::string_view text);
+  static std::uint32_t tag_of(std::uint64_t hash) { return static_cast<std::uint32_t>(hash >> 32); }
+  std::string_view at(Place place) const { return {bytes_.data() + place.offset, place.length}; }
+  TokenId find(std::string_view text, std::uint64_t hash) const;
   Slot& slot_of(std::string_view text, std::uint64_t hash);
   void rehash(std::size_t slots);
 
