@@ -88,7 +88,7 @@ ConfigFile read_config_file(const std::filesystem::path& file);
 
 /// The native config.json of `config`, as `zaya init` and `zaya convert` write it.
 Json native_config_json(const ModelConfig& config, const std::string& dtype);
-/// The legacy config.json of `config`.
+/// The legacy config.json of `config`. Throws Error for what that schema cannot say.
 Json legacy_config_json(const ModelConfig& config, const std::string& dtype);
 
 }  // namespace zaya

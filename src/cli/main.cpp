@@ -15,6 +15,9 @@ int main(int argc, char** argv) {
   CLI::App app("Runs Zyphra's ZAYA1 models on CPUs.", "zaya");
   app.set_version_flag("--version", "zaya " ZAYA_VERSION);
   app.require_subcommand(1);
+  zaya::cli::add_convert(app);
+  zaya::cli::add_init(app);
+  zaya::cli::add_inspect(app);
 
   try {
     app.parse(argc, argv);
