@@ -16,7 +16,7 @@ namespace {
 constexpr std::int64_t kMaxVocab = 1 << 24;
 constexpr std::int64_t kMaxWidth = 1 << 20;
 constexpr std::int64_t kMaxHeadDim = 1 << 12;
-constexpr std::int64_t kMaxLayers = 1 << 14;
+constexpr std::int64_t kMaxLayers = 1 << 12;
 constexpr std::int64_t kMaxExperts = 1 << 12;
 constexpr std::size_t kMaxExpertsInAll = 1 << 17;
 constexpr std::int64_t kMaxTaps = 16;
