@@ -45,9 +45,11 @@ bool AddedTokenFinder::stands_alone(std::string_view text, const Match& match) {
          (after == text.size() || !is_word_character(next_code_point(text, after)));
 }
 
-// White space is taken on the left back to the token before (`done`), on the right without a
-// bound: as in Hugging Face's library, a token found inside that space still follows. `space_end`
-// remembers where that space ends: it is looked through once, not once a token in it.
+// Widens a match by the white space that its token takes: on the left back to `done`, the end of
+// the token before, on the right without a bound. A token that starts in white space which the one
+// before has taken: as in Hugging Face's library it follows all the same, unless it takes white
+// space on its left; then nothing is left of it. `space_end` remembers where that space ends, so
+// that it is looked through once and not once a token in it.
 AddedTokenFinder::Match AddedTokenFinder::strip(std::string_view text, Match match,
                                                 std::size_t done, std::size_t& space_end) {
   if (match.token->lstrip) {

@@ -54,7 +54,9 @@ class AddedTokenFinder {
       if (match.token->single_word && !stands_alone(text, match)) continue;
       const Match whole = strip(text, match, done, space_end);
       if (done < whole.begin) visit(Part{text.substr(done, whole.begin - done), nullptr});
-      visit(Part{text.substr(whole.begin, whole.end - whole.begin), whole.token});
+      if (whole.begin < whole.end) {
+        visit(Part{text.substr(whole.begin, whole.end - whole.begin), whole.token});
+      }
       done = whole.end;
     }
     if (done < text.size()) visit(Part{text.substr(done), nullptr});
