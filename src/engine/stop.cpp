@@ -58,18 +58,4 @@ void StringFinder::reset() {
   found_ = kNone;
 }
 
-std::string StopStrings::push(std::string_view text) {
-  if (stopped()) return {};
-  held_.append(text.substr(0, finder_.read(text)));
-  const std::string* found = finder_.found();
-  const std::size_t keep = found != nullptr ? found->size() : finder_.pending();
-  std::string out = held_.substr(0, held_.size() - keep);
-  held_.erase(0, held_.size() - keep);
-  return out;
-}
-
-std::string StopStrings::finish() {
-  return stopped() ? std::string() : std::exchange(held_, {});
-}
-
 }  // namespace zaya

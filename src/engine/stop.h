@@ -45,23 +45,4 @@ class StringFinder {
   std::size_t found_ = kNone;
 };
 
-/// Lets text through up to the first stop string, holding back only what may become one.
-class StopStrings {
- public:
-  explicit StopStrings(std::vector<std::string> stops) : finder_(std::move(stops)) {}
-
-  /// Text that can be shown now. Empty for ever once stopped().
-  std::string push(std::string_view text);
-  /// No more text comes: what was held back.
-  std::string finish();
-
-  bool stopped() const { return finder_.found() != nullptr; }
-  /// The stop string that ended the text, or null.
-  const std::string* matched() const { return finder_.found(); }
-
- private:
-  StringFinder finder_;
-  std::string held_;
-};
-
 }  // namespace zaya

@@ -1,0 +1,173 @@
+#include "engine/generation.h"
+
+#include <algorithm>
+#include <chrono>
+#include <utility>
+
+#include "base/error.h"
+
+namespace zaya {
+namespace {
+
+class Stopwatch {
+ public:
+  double seconds() const {
+    return std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count();
+  }
+
+ private:
+  std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
+};
+
+OutputText::Options text_options(const ModelText& model, const SamplingParams& params,
+                                 std::span<const TokenId> prompt, bool split) {
+  return {.stop = params.stop,
+          .inside = ends_inside_think(model, prompt),
+          .split = split,
+          .tags_are_tokens = model.think_close.has_value()};
+}
+
+void append(OutputText::Piece& to, const OutputText::Piece& more) {
+  to.reasoning += more.reasoning;
+  to.answer += more.answer;
+}
+
+}  // namespace
+
+Generation::Generation(std::shared_ptr<const ModelText> model, const SamplingParams& params,
+                       std::span<const TokenId> prompt, Options options)
+    : model_(std::move(model)),
+      params_(params),
+      sampler_(params, model_->vocab, prompt, options.stream),
+      text_(text_options(*model_, params, prompt, options.split_reasoning)),
+      limit_(model_->context - prompt.size()) {
+  if (params_.max_tokens) limit_ = std::min(limit_, *params_.max_tokens);
+  if (model_->tokenizer) {
+    decoder_.emplace(*model_->tokenizer, /*skip_special_tokens=*/true);
+  } else if (params_.think_budget || !params_.stop.empty()) {
+    throw Error({.where = params_.think_budget ? "think_budget" : "stop",
+                 .what = "the model folder has no tokenizer.json, so there is no text"});
+  }
+  close_think_when_due();
+}
+
+TokenEvent Generation::step(std::span<const float> logits, SamplerWorkspace& workspace) {
+  TokenEvent event;
+  event.forced = forced_left_ > 0;
+  event.token = event.forced
+                    ? *(model_->forced_close.end() - static_cast<std::ptrdiff_t>(forced_left_--))
+                    : sampler_.sample(logits, workspace);
+  if (params_.top_logprobs) {
+    event.logprobs =
+        logprobs_of(logits, model_->vocab, event.token, *params_.top_logprobs, workspace);
+  }
+  sampler_.accept(event.token);
+  tokens_.push_back(event.token);
+
+  if (!event.forced && is_stop(event.token)) {
+    event.text = finish(FinishReason::stop);
+  } else {
+    event.text = push(event.token);
+    if (text_.stopped()) {
+      finish_ = FinishReason::stop;
+    } else if (tokens_.size() >= limit_) {
+      append(event.text, finish(FinishReason::length));
+    } else {
+      close_think_when_due();
+    }
+  }
+  event.finish = finish_;
+  return event;
+}
+
+OutputText::Piece Generation::finish(FinishReason reason) {
+  if (finish_) return {};
+  OutputText::Piece rest;
+  if (decoder_) rest = text_.push(decoder_->finish());
+  append(rest, text_.finish());
+  finish_ = text_.stopped() ? FinishReason::stop : reason;
+  return rest;
+}
+
+bool Generation::is_stop(TokenId token) const {
+  const bool own_end = std::binary_search(model_->eos.begin(), model_->eos.end(), token);
+  return (own_end && !params_.ignore_eos) ||
+         std::find(params_.stop_ids.begin(), params_.stop_ids.end(), token) !=
+             params_.stop_ids.end();
+}
+
+OutputText::Piece Generation::push(TokenId token) {
+  if (!decoder_) return {};
+  const bool was_inside = text_.inside();
+  const bool opens = token == model_->think_open;
+  const bool is_tag = opens || token == model_->think_close;
+  std::string text = decoder_->push(token);
+  if (!is_tag) {
+    OutputText::Piece piece = text_.push(text);
+    if (was_inside && text_.inside()) ++reasoning_tokens_;
+    return piece;
+  }
+  // The decoder may hand out bytes of earlier tokens together with the tag's own text.
+  const std::string_view spelling = opens ? kThinkOpen : kThinkClose;
+  const bool shown = text.ends_with(spelling);
+  if (shown) text.resize(text.size() - spelling.size());
+  OutputText::Piece piece = text_.push(text);
+  append(piece, text_.push_tag(opens ? OutputText::Tag::open : OutputText::Tag::close,
+                               shown ? spelling : std::string_view()));
+  return piece;
+}
+
+void Generation::close_think_when_due() {
+  if (!params_.think_budget || forced_left_ > 0 || !text_.inside()) return;
+  if (reasoning_tokens_ >= *params_.think_budget) forced_left_ = model_->forced_close.size();
+}
+
+Feed feed_of(Runner& runner, Sequence& sequence) {
+  return [&](std::span<const TokenId> tokens, const Progress& progress) {
+    return runner.feed(sequence, tokens, progress);
+  };
+}
+
+GenerationStats generate(Generation& generation, const Feed& feed, std::span<const TokenId> prompt,
+                         const Progress& prefill,
+                         const std::function<bool(const TokenEvent&)>& on_token) {
+  GenerationStats stats;
+  SamplerWorkspace workspace;
+  const Stopwatch prefill_time;
+  std::span<const float> logits;
+  try {
+    logits = feed(prompt, prefill);
+  } catch (const Cancelled&) {
+    generation.finish(FinishReason::cancelled);
+    stats.prefill_seconds = prefill_time.seconds();
+    return stats;
+  }
+  stats.prefill_seconds = prefill_time.seconds();
+
+  const Stopwatch decode_time;
+  for (;;) {
+    const TokenEvent event = generation.step(logits, workspace);
+    const bool wanted = on_token(event);
+    if (event.finish) break;
+    if (!wanted) {
+      stats.rest = generation.finish(FinishReason::cancelled);
+      break;
+    }
+    logits = feed({&event.token, 1}, {});
+  }
+  stats.output_tokens = generation.tokens().size();
+  stats.decode_seconds = decode_time.seconds();
+  return stats;
+}
+
+std::size_t keep_common_prefix(Runner& runner, Sequence& sequence,
+                               std::span<const TokenId> prompt) {
+  const std::vector<TokenId>& old = sequence.tokens();
+  const auto ends = std::mismatch(old.begin(), old.end(), prompt.begin(), prompt.end());
+  auto common = static_cast<std::size_t>(ends.first - old.begin());
+  if (common == prompt.size() && common > 0) --common;
+  runner.rollback(sequence, sequence.length() - common);
+  return common;
+}
+
+}  // namespace zaya

@@ -1,0 +1,85 @@
+#include "engine/output_text.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace zaya {
+
+OutputText::OutputText(Options options)
+    : split_(options.split),
+      tags_are_tokens_(options.tags_are_tokens),
+      inside_(options.inside),
+      shown_inside_(options.inside),
+      stop_(std::move(options.stop)),
+      tags_({std::string(kThinkOpen), std::string(kThinkClose)}) {}
+
+OutputText::Piece OutputText::push(std::string_view text) {
+  if (stopped()) return {};
+  const std::size_t taken = append(text);
+  if (!tags_are_tokens_) find_tags(text.substr(0, taken));
+  if (stopped()) return release(stop_.found()->size());
+  const bool may_be_tag = split_ && !tags_are_tokens_;
+  return release(std::max(stop_.pending(), may_be_tag ? tags_.pending() : 0));
+}
+
+OutputText::Piece OutputText::push_tag(Tag tag, std::string_view text) {
+  if (stopped()) return {};
+  const std::size_t begin = released_ + held_.size();
+  append(text);
+  mark(begin, begin + text.size(), tag == Tag::open);
+  return release(stopped() ? stop_.found()->size() : stop_.pending());
+}
+
+OutputText::Piece OutputText::finish() {
+  return stopped() ? Piece{} : release(0);
+}
+
+std::size_t OutputText::append(std::string_view text) {
+  const std::size_t taken = stop_.read(text);
+  held_.append(text.substr(0, taken));
+  return taken;
+}
+
+void OutputText::find_tags(std::string_view text) {
+  std::size_t end = released_ + held_.size() - text.size();
+  while (!text.empty()) {
+    const std::size_t read = tags_.read(text);
+    text.remove_prefix(read);
+    end += read;
+    if (const std::string* tag = tags_.found()) {
+      mark(end - tag->size(), end, *tag == kThinkOpen);
+      tags_.reset();
+    }
+  }
+}
+
+void OutputText::mark(std::size_t begin, std::size_t end, bool opens) {
+  inside_ = opens;
+  if (split_) boundaries_.push_back({begin, end, opens});
+}
+
+// Releases all but the last `keep` bytes.
+OutputText::Piece OutputText::release(std::size_t keep) {
+  const std::size_t until = released_ + held_.size() - keep;
+  const std::size_t start = released_;
+  Piece piece;
+  const auto show = [&](std::size_t to) {
+    std::string& part = split_ && shown_inside_ ? piece.reasoning : piece.answer;
+    part.append(held_, released_ - start, to - released_);
+    released_ = to;
+  };
+  while (!boundaries_.empty() && boundaries_.front().begin <= until) {
+    const Boundary& b = boundaries_.front();
+    show(std::max(b.begin, released_));
+    // A tag that is held back in part is dropped in two parts.
+    released_ = std::min(b.end, until);
+    if (b.end > until) break;
+    shown_inside_ = b.opens;
+    boundaries_.pop_front();
+  }
+  if (boundaries_.empty() || boundaries_.front().begin > until) show(until);
+  held_.erase(0, until - start);
+  return piece;
+}
+
+}  // namespace zaya
