@@ -101,7 +101,7 @@ build() {
         say "building ${dir#"$root"/}"
       fi
       busy=1
-    elif [[ $line != 'ninja: '@(Entering directory|no work to do)* ]]; then
+    elif [[ $line != @('ninja: Entering directory'|'ninja: no work to do'|'-- ')* ]]; then
       [[ -t 2 && -n $busy ]] && printf '\r\033[K' >&2
       say "$line"
     fi
