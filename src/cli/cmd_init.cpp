@@ -36,7 +36,9 @@ void add_init(CLI::App& app) {
   command->add_option("--config", options->config, "config.json of any dialect")
       ->required()
       ->type_name("FILE");
-  command->add_option("--seed", options->init.seed, "Same seed, same weights")->default_val(0);
+  command->add_option("--seed", options->init.seed, "Same seed, same weights")
+      ->check(CLI::NonNegativeNumber.description(""))
+      ->default_val(0);
   command->add_option("--dtype", options->dtype, "Element type of the weights")
       ->check(CLI::IsMember({"f32", "bf16"}))
       ->default_val("bf16");
