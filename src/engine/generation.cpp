@@ -132,6 +132,7 @@ GenerationStats generate(Generation& generation, const Feed& feed, std::span<con
                          const Progress& prefill,
                          const std::function<bool(const TokenEvent&)>& on_token) {
   GenerationStats stats;
+  stats.prompt_tokens = prompt.size();
   SamplerWorkspace workspace;
   const Stopwatch prefill_time;
   std::span<const float> logits;

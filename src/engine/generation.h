@@ -80,8 +80,7 @@ using Feed = std::function<std::span<const float>(std::span<const TokenId> token
 Feed feed_of(Runner& runner, Sequence& sequence);
 
 struct GenerationStats {
-  std::size_t prompt_tokens = 0;
-  std::size_t cached_tokens = 0;  ///< of the prompt, not computed again
+  std::size_t prompt_tokens = 0;  ///< computed now
   std::size_t output_tokens = 0;
   double prefill_seconds = 0.0;
   double decode_seconds = 0.0;

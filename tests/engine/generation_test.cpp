@@ -274,6 +274,7 @@ TEST(Generate, FeedsEveryTokenButTheLast) {
         return true;
       });
   EXPECT_EQ(text, "aaaa");
+  EXPECT_EQ(stats.prompt_tokens, kPrompt.size());
   EXPECT_EQ(stats.output_tokens, 4U);
   EXPECT_EQ(model.fed, kPrompt + std::vector<TokenId>(3, ids("a").front()));
 }
