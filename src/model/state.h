@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstddef>
 #include <span>
@@ -41,8 +42,8 @@ class StateLayout {
   /// delayed value.
   std::size_t tail_floats() const { return conv_rows_ * conv_width_ + delayed_width_; }
   /// Tokens to run again so that every layer's CCA tail is exact: each layer reaches conv_rows
-  /// back.
-  std::size_t replay_tokens() const { return conv_rows_ * layers(); }
+  /// back, and the delayed value is the last token's even when nothing does.
+  std::size_t replay_tokens() const { return std::max<std::size_t>(conv_rows_ * layers(), 1); }
 
   /// Bytes of K and V that one token adds.
   std::size_t bytes_per_token() const;
