@@ -51,15 +51,18 @@ std::string lower(std::string_view text) {
 // Unlike str.title(), words begin only after white space, a hyphen or an opening bracket.
 std::string title(std::string_view text) {
   std::string out;
-  enum class At : std::uint8_t { start, separator, word } at = At::start;
-  for (std::size_t pos = 0; pos < text.size();) {
-    const std::size_t begin = pos;
-    const char32_t c = next_code_point(text, pos);
-    const bool separator =
-        is_space(c) || c == U'-' || c == U'(' || c == U'{' || c == U'[' || c == U'<';
-    const bool first = !separator && at != At::word;
-    out += convert_case(text.substr(begin, pos - begin), first ? Case::upper : Case::lower);
-    at = separator ? At::separator : At::word;
+  while (!text.empty()) {
+    std::size_t size = 0;
+    bool separator = false;
+    while (size < text.size() && !separator) {
+      std::size_t pos = size;
+      const char32_t c = next_code_point(text, pos);
+      separator = is_space(c) || std::u32string_view(U"-({[<").find(c) != std::u32string_view::npos;
+      if (!separator || size == 0) size = pos;
+    }
+    out += convert_case(text.substr(0, byte_offset(text, 1)), Case::upper);
+    out += convert_case(text.substr(0, size).substr(byte_offset(text, 1)), Case::lower);
+    text.remove_prefix(size);
   }
   return out;
 }

@@ -63,10 +63,9 @@ Value swapcase_method(const Value& self, const Args& args) {
   std::string out;
   const std::string& text = self.str();
   for (std::size_t pos = 0; pos < text.size();) {
-    const std::size_t start = pos;
-    const bool upper = is_upper(next_code_point(text, pos));
-    out += convert_case(std::string_view(text).substr(start, pos - start),
-                        upper ? Case::lower : Case::upper);
+    std::size_t ahead = pos;
+    const bool upper = is_upper(next_code_point(text, ahead));
+    append_case(out, text, pos, upper ? Case::lower : Case::upper);
   }
   return like(self, std::move(out));
 }

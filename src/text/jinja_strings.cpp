@@ -47,9 +47,9 @@ std::string title_case(std::string_view text) {
   std::string out;
   bool inside = false;
   for (std::size_t pos = 0; pos < text.size();) {
-    const std::size_t start = pos;
-    const char32_t c = next_code_point(text, pos);
-    out += convert_case(text.substr(start, pos - start), inside ? Case::lower : Case::title);
+    std::size_t ahead = pos;
+    const char32_t c = next_code_point(text, ahead);
+    append_case(out, text, pos, inside ? Case::lower : Case::title);
     inside = is_cased(c);
   }
   return out;

@@ -33,7 +33,7 @@ const char* find_special(std::span<const CaseSpecial> specials, char32_t c) {
   return it != specials.end() && it->c == c ? it->text : nullptr;
 }
 
-void append_case(std::string& out, char32_t c, Case to) {
+void append_converted(std::string& out, char32_t c, Case to) {
   if (c < 0x80) {
     const char ch = static_cast<char>(c);
     const bool lower = ch >= 'a' && ch <= 'z';
@@ -94,23 +94,27 @@ std::size_t byte_offset(std::string_view text, std::size_t n) {
   return pos;
 }
 
+void append_case(std::string& out, std::string_view text, std::size_t& pos, Case to) {
+  constexpr char32_t kSigma = 0x3a3;
+  constexpr char32_t kFinalSigma = 0x3c2;
+  const std::size_t start = pos;
+  const char32_t c = next_code_point(text, pos);
+  if (c == kSigma && to == Case::lower) {
+    std::size_t ahead = pos;
+    const bool after = start > 0 && is_cased(last_code_point(text.substr(0, start)));
+    const bool before = ahead < text.size() && is_cased(next_code_point(text, ahead));
+    if (after && !before) {
+      append_utf8(out, kFinalSigma);
+      return;
+    }
+  }
+  append_converted(out, c, to);
+}
+
 std::string convert_case(std::string_view text, Case to) {
   std::string out;
   out.reserve(text.size());
-  bool after_cased = false;
-  for (std::size_t pos = 0; pos < text.size();) {
-    const char32_t c = next_code_point(text, pos);
-    constexpr char32_t kSigma = 0x3a3;
-    if (c == kSigma && to == Case::lower) {
-      std::size_t ahead = pos;
-      const bool before_cased = ahead < text.size() && is_cased(next_code_point(text, ahead));
-      append_utf8(out, after_cased && !before_cased ? char32_t{0x3c2} : char32_t{0x3c3});
-    } else {
-      append_case(out, c, to);
-    }
-    if (to == Case::lower)
-      after_cased = c < 0x80 ? ((c | 0x20) >= 'a' && (c | 0x20) <= 'z') : is_cased(c);
-  }
+  for (std::size_t pos = 0; pos < text.size();) append_case(out, text, pos, to);
   return out;
 }
 

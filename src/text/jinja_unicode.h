@@ -41,8 +41,10 @@ std::size_t count_code_points(std::string_view text);
 std::size_t byte_offset(std::string_view text, std::size_t n);
 
 enum class Case : std::uint8_t { upper, lower, title };
-/// Every character converted on its own, except for a final sigma.
 std::string convert_case(std::string_view text, Case to);
+/// The same for the character at `pos` alone, which moves past it; its neighbours tell whether a
+/// sigma ends a word.
+void append_case(std::string& out, std::string_view text, std::size_t& pos, Case to);
 
 // The generated tables (jinja_unicode_tables.py).
 struct ClassRange {
