@@ -62,6 +62,12 @@ class Loader {
     return {matrix(name + ".weight"), bias ? vector(name + ".bias") : Vector{}};
   }
 
+  /// The same with the matrix as stored, whatever the compute mode.
+  Linear exact_linear(const std::string& name, bool bias) const {
+    return {Matrix(checkpoint_.tensor(name + ".weight"), Compute::f32),
+            bias ? vector(name + ".bias") : Vector{}};
+  }
+
   LayerWeights layer(std::size_t index) const {
     const std::string name = fmt::format("model.layers.{}.", index);
     LayerWeights w;
@@ -135,12 +141,12 @@ class Loader {
 
   RouterWeights router(const std::string& name, std::size_t index) const {
     RouterWeights w;
-    w.down = linear(name + "down_proj", true);
+    w.down = exact_linear(name + "down_proj", true);
     if (config_.eda && index > 0) w.eda_scale = vector(name + "router_states_scale");
     w.norm = vector(name + "router_mlp.norm.weight");
-    w.fc1 = linear(name + "router_mlp.fc1", true);
-    w.fc2 = linear(name + "router_mlp.fc2", true);
-    w.out = linear(name + "router_mlp.out_proj", false);
+    w.fc1 = exact_linear(name + "router_mlp.fc1", true);
+    w.fc2 = exact_linear(name + "router_mlp.fc2", true);
+    w.out = exact_linear(name + "router_mlp.out_proj", false);
     w.balancing = vector(name + "balancing_biases");
     return w;
   }

@@ -14,7 +14,7 @@ namespace zaya {
 /// Numerics of the large matrix products.
 enum class Compute {
   f32,   ///< inputs in fp32, weights as stored: reproduces the reference implementation
-  bf16,  ///< inputs, matrices and KV cache rounded to bf16, sums in fp32
+  bf16,  ///< inputs, matrices (not the router's) and KV cache rounded to bf16, sums in fp32
 };
 
 /// A weight matrix [rows, cols], row-major, f32 or bf16: a view of the mapped checkpoint, or an own
