@@ -65,6 +65,12 @@ class Reader {
     out.partial_rotary_factor = rope.number("partial_rotary_factor", out.partial_rotary_factor);
   }
 
+  /// Both spellings of "no scaling" are in released files: null and false.
+  void read_scaling(RopeConfig& out) const {
+    const Json* scaling = view_.find("rope_scaling");
+    if (scaling != nullptr && *scaling != false) read_rope(view_.object("rope_scaling"), out);
+  }
+
   void check_rope(const RopeConfig& rope) const {
     if (!(rope.theta > 0)) {
       throw Error({.where = view_.where(),
@@ -182,6 +188,7 @@ class NativeReader : Reader {
  private:
   void read_layer_types() {
     m_.sliding.assign(m_.layers, false);
+    if (view_.has("swa_layers")) fail("swa_layers", "nothing: 'layer_types' says it here");
     const Json* types = view_.find("layer_types");
     if (types == nullptr) return;
     if (!types->is_array() || types->size() != m_.layers) {
@@ -204,6 +211,7 @@ class NativeReader : Reader {
     m_.rope.partial_rotary_factor = view_.number("partial_rotary_factor", 0.5);
     m_.sliding_rope = {.theta = kDefaultSlidingTheta,
                        .partial_rotary_factor = m_.rope.partial_rotary_factor};
+    read_scaling(m_.rope);
     if (!view_.has("rope_parameters")) return;
     const JsonView ropes = view_.object("rope_parameters");
     if (!ropes.has("hybrid") && !ropes.has("hybrid_sliding")) {
@@ -342,12 +350,8 @@ class LegacyReader : Reader {
   }
 
   void read_ropes() {
-    // Both spellings of "no scaling" are in released files: null and false.
-    const Json* scaling = view_.find("rope_scaling");
     m_.rope.theta = 1e6;
-    if (scaling != nullptr && *scaling != false) {
-      read_rope(view_.object("rope_scaling"), m_.rope);
-    }
+    read_scaling(m_.rope);
     if (view_.has("rope_parameters")) read_rope(view_.object("rope_parameters"), m_.rope);
     m_.rope.theta = view_.number("rope_theta", m_.rope.theta);
     m_.rope.partial_rotary_factor =
@@ -359,6 +363,10 @@ class LegacyReader : Reader {
   void read_sliding() {
     m_.sliding.assign(m_.layers, false);
     if (!view_.has("swa_layers")) {
+      const Json* types = view_.find("layer_types");
+      if (types != nullptr && types->dump(-1, ' ', true).find("sliding") != std::string::npos) {
+        fail("layer_types", "'swa_layers' to say which layers slide");
+      }
       if (view_.has("sliding_window") && view_.at("sliding_window") != false) {
         fail("sliding_window", "null, or 'swa_layers' to say which layers it is for");
       }

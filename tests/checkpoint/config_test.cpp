@@ -176,6 +176,8 @@ TEST(Config, WhatCannotBeHonouredIsRefused) {
   EXPECT_TRUE(contains(native("rope_parameters", {{"hybrid", {{"rope_type", "linear"}}}}),
                        "rope_parameters: hybrid: bad value for 'rope_type'"));
   EXPECT_TRUE(contains(native("rope_parameters", 5), "wrong JSON type"));
+  EXPECT_TRUE(contains(native("rope_scaling", {{"type", "linear"}}), "expected 'default'"));
+  EXPECT_TRUE(contains(native("swa_layers", {6, 0}), "bad value for 'swa_layers'"));
   const auto legacy = [](const char* key, const Json& value) {
     return after("zaya1-8b-legacy", [&](Json& j) { j[key] = value; });
   };
@@ -189,6 +191,9 @@ TEST(Config, WhatCannotBeHonouredIsRefused) {
   EXPECT_TRUE(contains(legacy("rope_scaling", {{"type", "yarn"}}), "expected 'default'"));
   EXPECT_TRUE(contains(legacy("rope_scaling", true), "wrong JSON type"));
   EXPECT_EQ(legacy("rope_scaling", {{"rope_type", "default"}}), "no error");
+  EXPECT_TRUE(
+      contains(legacy("layer_types", {"sliding_attention"}), "bad value for 'layer_types'"));
+  EXPECT_EQ(legacy("layer_types", {"hybrid"}), "no error");
   EXPECT_TRUE(contains(legacy("num_query_groups", 4), "'num_query_groups'"));
   EXPECT_TRUE(contains(legacy("num_hidden_layers", 81), "an even number"));
   EXPECT_TRUE(
