@@ -13,22 +13,6 @@ namespace {
 
 namespace fs = std::filesystem;
 
-std::string golden(const std::string& name) {
-  return std::string(ZAYA_TEST_DATA) + "/goldens/" + name;
-}
-
-bool contains(const std::string& text, const std::string& part) {
-  return text.find(part) != std::string::npos;
-}
-
-/// Failed with one line that holds `part`, and nothing on stdout.
-void expect_failure(const RunResult& r, int exit_code, const std::string& part) {
-  EXPECT_EQ(r.exit_code, exit_code) << r.err;
-  EXPECT_TRUE(contains(r.err, part)) << r.err;
-  EXPECT_EQ(std::count(r.err.begin(), r.err.end(), '\n'), 1) << r.err;
-  EXPECT_EQ(r.out, "");
-}
-
 class CheckpointCommands : public testing::Test {
  protected:
   void SetUp() override {

@@ -1,11 +1,13 @@
 #pragma once
 
+#include <algorithm>
 #include <cstdlib>
 #include <filesystem>
 #include <initializer_list>
 #include <string>
 #include <vector>
 
+#include <gtest/gtest.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -41,6 +43,23 @@ inline RunResult run(const std::vector<std::string>& arguments, const std::strin
   result.err = read_file(file(".err"));
   for (const char* suffix : {".in", ".out", ".err"}) std::filesystem::remove(file(suffix));
   return result;
+}
+
+/// Folder of a recorded checkpoint.
+inline std::string golden(const std::string& name) {
+  return std::string(ZAYA_TEST_DATA) + "/goldens/" + name;
+}
+
+inline bool contains(const std::string& text, const std::string& part) {
+  return text.find(part) != std::string::npos;
+}
+
+/// Ended with this code and one line on stderr that holds `part`, and nothing on stdout.
+inline void expect_failure(const RunResult& r, int exit_code, const std::string& part) {
+  EXPECT_EQ(r.exit_code, exit_code) << r.err;
+  EXPECT_TRUE(contains(r.err, part)) << r.err;
+  EXPECT_EQ(std::count(r.err.begin(), r.err.end(), '\n'), 1) << r.err;
+  EXPECT_EQ(r.out, "");
 }
 
 }  // namespace zaya

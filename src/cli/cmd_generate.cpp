@@ -1,0 +1,214 @@
+#include <memory>
+#include <string>
+#include <vector>
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include "base/error.h"
+#include "base/json.h"
+#include "checkpoint/hub.h"
+#include "cli/command.h"
+#include "cli/model_options.h"
+#include "cli/sampling_options.h"
+#include "cli/terminal.h"
+#include "cli/text_input.h"
+#include "engine/generation.h"
+#include "text/chat.h"
+
+namespace zaya::cli {
+namespace {
+
+struct Options {
+  std::string model;
+  std::string positional;
+  std::string prompt;
+  std::string file;
+  std::string tokens;
+  std::string system;
+  bool chat = false;
+  bool no_think = false;
+  bool json = false;
+  bool stats = false;
+  ModelOptions run;
+  SamplingOptions sampling;
+  // Which of the sources was given; an empty text is a prompt too.
+  std::vector<CLI::Option*> sources;
+
+  std::string text() const;
+};
+
+// The prompt's text, wherever it comes from.
+std::string Options::text() const {
+  if (sources[0]->count() > 0 && positional != "-") return positional;
+  if (sources[1]->count() > 0) return prompt;
+  if (sources[2]->count() > 0 && file != "-") return TextInput(file).read_all();
+  return TextInput("").read_all();
+}
+
+void check(const Options& options) {
+  std::size_t given = 0;
+  for (const CLI::Option* source : options.sources) given += source->count() > 0 ? 1 : 0;
+  if (given > 1) {
+    throw UsageError("generate takes one prompt: as an argument, --prompt, --file or --tokens");
+  }
+  if (given == 0 && stdin_is_terminal()) {
+    throw UsageError("generate needs a prompt: as an argument, --file, --tokens or on stdin");
+  }
+  if (options.chat && !options.tokens.empty()) {
+    throw UsageError("--chat applies a template to text; it cannot be used with --tokens");
+  }
+  if (!options.chat && (!options.system.empty() || options.no_think)) {
+    throw UsageError("--system and --no-think are for --chat");
+  }
+  if (options.sampling.wants_logprobs() && !options.json) {
+    throw UsageError("--logprobs needs --json");
+  }
+  options.sampling.check();
+}
+
+std::string rendered(const Options& options, const std::filesystem::path& folder) {
+  const ChatTemplate chat = ChatTemplate::load(folder);
+  for (const std::string& note : chat.notes()) fmt::print(stderr, "zaya: note: {}\n", note);
+  ChatRequest request;
+  if (!options.system.empty()) {
+    request.messages.push_back({{"role", "system"}, {"content", options.system}});
+  }
+  request.messages.push_back({{"role", "user"}, {"content", options.text()}});
+  if (options.no_think) request.kwargs["enable_thinking"] = false;
+  return chat.render(request);
+}
+
+std::vector<TokenId> prompt_of(const Options& options, const std::filesystem::path& folder,
+                               const ModelText& text) {
+  if (!options.tokens.empty()) return parse_token_list(options.tokens);
+  if (options.chat) return encode_rendered(text, rendered(options, folder));
+  return encode_prompt(text, options.text());
+}
+
+Json logprobs_json(const Logprobs& logprobs, const ModelText& text) {
+  const auto entry = [&](const TokenLogprob& t) {
+    Json json = {{"token_id", t.id}, {"logprob", t.logprob}};
+    if (text.tokenizer) json["token"] = text.tokenizer->decode({&t.id, 1});
+    return json;
+  };
+  Json json = entry(logprobs.token);
+  json["top"] = Json::array();
+  for (const TokenLogprob& t : logprobs.top) json["top"].push_back(entry(t));
+  return json;
+}
+
+double per_second(std::size_t count, double seconds) {
+  return seconds > 0.0 ? static_cast<double>(count) / seconds : 0.0;
+}
+
+// What is asked for as JSON, besides the text.
+Json result_json(const Generation& generation, const GenerationStats& stats) {
+  Json json;
+  json["token_ids"] = generation.tokens();
+  json["text"] = "";  // the order of the keys
+  json["finish_reason"] = finish_reason_name(*generation.finish_reason());
+  if (generation.stop_string() != nullptr) json["stop_string"] = *generation.stop_string();
+  json["usage"] = {{"prompt_tokens", stats.prompt_tokens},
+                   {"completion_tokens", stats.output_tokens},
+                   {"reasoning_tokens", generation.reasoning_tokens()}};
+  // The first token comes out of the prompt's own pass.
+  const std::size_t steps = stats.output_tokens > 0 ? stats.output_tokens - 1 : 0;
+  json["timings"] = {
+      {"prefill_seconds", stats.prefill_seconds},
+      {"decode_seconds", stats.decode_seconds},
+      {"prefill_tokens_per_second", per_second(stats.prompt_tokens, stats.prefill_seconds)},
+      {"decode_tokens_per_second", per_second(steps, stats.decode_seconds)}};
+  return json;
+}
+
+void generate_command(const Options& options) {
+  check(options);
+  const std::filesystem::path folder = resolve_model_folder(options.model);
+  const auto runner = options.run.load(options.model);
+  const auto text = std::make_shared<const ModelText>(
+      load_model_text(folder, runner->config(), options.sampling.use_generation_config()));
+  for (const std::string& note : text->generation.notes) {
+    fmt::print(stderr, "zaya: note: {}\n", note);
+  }
+  const std::vector<TokenId> prompt = prompt_of(options, folder, *text);
+  check_prompt(runner->config(), prompt);
+  const SamplingParams params = options.sampling.over(text->generation.params);
+
+  Generation generation(text, params, prompt, {.split_reasoning = options.chat && options.json});
+  Sequence sequence = runner->new_sequence();
+  std::string answer;
+  std::string reasoning;
+  Json logprobs = Json::array();
+  const auto show = [&](const OutputText::Piece& piece) {
+    answer += piece.answer;
+    reasoning += piece.reasoning;
+    if (options.json || piece.answer.empty()) return;
+    print(stdout_is_terminal() ? without_control_codes(piece.answer) : piece.answer);
+  };
+
+  const Interrupt interrupt(Interrupt::Again::ends_program);
+  PromptProgress progress;
+  const GenerationStats stats =
+      generate(generation, feed_of(*runner, sequence), prompt, progress.callback(),
+               [&](const TokenEvent& event) {
+                 if (event.logprobs) {
+                   logprobs.push_back(logprobs_json(*event.logprobs, *text));
+                 }
+                 show(event.text);
+                 return !Interrupt::requested();
+               });
+  show(stats.rest);
+
+  Json json = result_json(generation, stats);
+  if (options.json) {
+    json["text"] = answer;
+    if (options.chat) json["reasoning"] = reasoning;
+    json["seed"] = params.seed;
+    if (options.sampling.wants_logprobs()) json["logprobs"] = logprobs;
+    print(json.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n");
+  } else if (!text->tokenizer) {
+    print(fmt::format("{}\n", fmt::join(generation.tokens(), ",")));
+  } else if (stdout_is_terminal()) {
+    print("\n");
+  }
+  if (options.stats) {
+    json.erase("token_ids");
+    json.erase("text");
+    fmt::print(stderr, "zaya: {}\n", json.dump());
+  }
+}
+
+}  // namespace
+
+void add_generate(CLI::App& app) {
+  auto options = std::make_shared<Options>();
+  CLI::App* command = app.add_subcommand(
+      "generate",
+      "Complete a prompt: raw text by default, as a user's turn of a conversation with --chat");
+  command->add_option("model", options->model, "Model folder, or hub id in the local cache")
+      ->required();
+  options->sources = {
+      command->add_option("text", options->positional,
+                          "The prompt; - or nothing reads it from stdin"),
+      command->add_option("-p,--prompt", options->prompt, "The prompt, as an option"),
+      command->add_option("--file", options->file, "Read the prompt from a file; - is stdin")
+          ->type_name("FILE"),
+      command
+          ->add_option("--tokens", options->tokens,
+                       "The prompt as token ids, taken as they are: 5,9,2")
+          ->type_name("IDS")};
+  command->add_flag("--chat", options->chat,
+                    "Apply the model's chat template to the prompt as a user's turn");
+  command->add_option("--system", options->system, "System message, with --chat");
+  command->add_flag("--no-think", options->no_think,
+                    "Set enable_thinking to false for the template, with --chat");
+  command->add_flag("--json", options->json,
+                    "Print one JSON object: token_ids, text, finish_reason, usage, timings, seed");
+  command->add_flag("--stats", options->stats, "Tell counts and speed on stderr at the end");
+  options->run.add_to(*command, "bf16");
+  options->sampling.add_to(*command);
+  command->callback([options] { generate_command(*options); });
+}
+
+}  // namespace zaya::cli

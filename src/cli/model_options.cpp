@@ -1,0 +1,51 @@
+#include "cli/model_options.h"
+
+#include <charconv>
+
+#include <fmt/format.h>
+
+#include "checkpoint/hub.h"
+
+namespace zaya::cli {
+
+void ModelOptions::add_to(CLI::App& command, const std::string& default_compute) {
+  command
+      .add_option("--compute", compute,
+                  "Numerics: f32 as the reference implementation, or bf16 for the inputs of the "
+                  "large products and the KV cache")
+      ->check(CLI::IsMember({"f32", "bf16"}))
+      ->default_val(default_compute);
+  command.add_option("--threads", threads, "Threads (default: every core this process may use)")
+      ->check(CLI::Range(1, 1024));
+}
+
+RunnerOptions ModelOptions::runner_options() const {
+  return {.compute = compute == "f32" ? Compute::f32 : Compute::bf16, .threads = threads};
+}
+
+std::unique_ptr<Runner> ModelOptions::load(const std::string& model) const {
+  auto checkpoint =
+      std::make_shared<const Checkpoint>(Checkpoint::open(resolve_model_folder(model)));
+  return std::make_unique<Runner>(std::move(checkpoint), runner_options());
+}
+
+std::vector<TokenId> parse_token_list(std::string_view text) {
+  std::vector<TokenId> ids;
+  for (std::size_t i = 0; i < text.size();) {
+    if (text[i] == ',' || text[i] == ' ' || text[i] == '\n' || text[i] == '\t') {
+      ++i;
+      continue;
+    }
+    const std::size_t end = std::min(text.find_first_of(", \n\t", i), text.size());
+    TokenId id = 0;
+    const auto [stop, error] = std::from_chars(text.data() + i, text.data() + end, id);
+    if (error != std::errc{} || stop != text.data() + end || id < 0) {
+      throw UsageError(fmt::format("'{}' is no token id", text.substr(i, end - i)));
+    }
+    ids.push_back(id);
+    i = end;
+  }
+  return ids;
+}
+
+}  // namespace zaya::cli

@@ -1,0 +1,29 @@
+#pragma once
+
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/token.h"
+#include "cli/command.h"
+#include "engine/runner.h"
+
+namespace zaya::cli {
+
+/// The options of every command that runs a model.
+struct ModelOptions {
+  std::string compute;
+  int threads = 0;
+
+  /// Adds --compute and --threads.
+  void add_to(CLI::App& command, const std::string& default_compute);
+  RunnerOptions runner_options() const;
+  /// Opens and checks the checkpoint of a model argument and makes it ready to run.
+  std::unique_ptr<Runner> load(const std::string& model) const;
+};
+
+/// "5,9,2" (commas, spaces or both) as token ids. Throws UsageError naming what is no id.
+std::vector<TokenId> parse_token_list(std::string_view text);
+
+}  // namespace zaya::cli
