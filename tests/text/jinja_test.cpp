@@ -3,8 +3,10 @@
 #include <gtest/gtest.h>
 
 #include "base/error.h"
+#include "base/file.h"
 #include "base/json.h"
 #include "tests/text/fixed_clock.h"
+#include "tests/text/jinja_checks.h"
 #include "text/jinja_template.h"
 
 namespace zaya {
@@ -159,6 +161,17 @@ TEST(Jinja, BoundsOutputAndWork) {
 
 TEST(Jinja, RejectsInvalidUtf8) {
   EXPECT_EQ(error_of("a\xff"), "test: the template is not valid UTF-8");
+}
+
+TEST(Jinja, SurvivesTheFuzzCorpus) {
+  int count = 0;
+  const auto corpus = std::filesystem::path(ZAYA_SOURCE_DIR) / "tests/fuzz/corpus/jinja";
+  for (const auto& file : std::filesystem::directory_iterator(corpus)) {
+    SCOPED_TRACE(file.path().string());
+    check_template(read_file(file.path()));
+    ++count;
+  }
+  EXPECT_GT(count, 50);
 }
 
 }  // namespace
