@@ -30,6 +30,14 @@ LogitBias parse_bias(const std::string& text) {
       fmt::format("--logit-bias '{}': give ID=NUMBER, as in 106=-2.5 or 106=-inf", text));
 }
 
+// CLI11 reads unsigned numbers with strtoull, which takes -1 for a very large one.
+std::string whole_number_problem(const std::string& text) {
+  std::uint64_t value = 0;
+  const char* end = text.data() + text.size();
+  const auto [stop, error] = std::from_chars(text.data(), end, value);
+  return error == std::errc{} && stop == end ? "" : fmt::format("'{}' is no whole number", text);
+}
+
 std::uint64_t random_seed() {
   std::random_device device;
   // 53 bits: every JSON reader keeps such a number exactly.
@@ -41,10 +49,13 @@ std::uint64_t random_seed() {
 void SamplingOptions::add_to(CLI::App& command) {
   CLI::Option_group& group = *command.add_option_group(
       "Sampling", "What is not given comes from the model's generation_config.json");
+  const auto add_count = [&](const char* names, auto& to, const char* help) {
+    group.add_option(names, to, help)->check(CLI::Validator(whole_number_problem, ""));
+  };
   auto* greedy = group.add_flag("--greedy", greedy_, "Take the likeliest token every time");
   group.add_option("--temp,--temperature", temperature_, "0 is greedy, 1 the model's distribution")
       ->excludes(greedy);
-  group.add_option("--top-k", top_k_, "Only the K likeliest tokens; 0 turns it off");
+  add_count("--top-k", top_k_, "Only the K likeliest tokens; 0 turns it off");
   group.add_option("--top-p", top_p_,
                    "Only the likeliest tokens that reach probability P together");
   group.add_option("--min-p", min_p_, "Only tokens at least P times as likely as the likeliest");
@@ -61,10 +72,9 @@ void SamplingOptions::add_to(CLI::App& command) {
       ->type_name("ID=NUMBER")
       ->expected(1)
       ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
-  group.add_option("--seed", seed_, "Same seed, same output (default: a new one each time)");
-  group.add_option(
-      "-n,--max-tokens", max_tokens_,
-      "Most tokens to generate (default: until the model stops or its context is full)");
+  add_count("--seed", seed_, "Same seed, same output (default: a new one each time)");
+  add_count("-n,--max-tokens", max_tokens_,
+            "Most tokens to generate (default: until the model stops or its context is full)");
   group.add_option("--stop", stop_, "Text that ends the output; not part of it. May be repeated")
       ->type_name("TEXT")
       ->expected(1)
@@ -72,10 +82,10 @@ void SamplingOptions::add_to(CLI::App& command) {
   group.add_option("--stop-tokens", stop_ids_, "More token ids that end the output: 5,9,2")
       ->type_name("IDS");
   group.add_flag("--ignore-eos", ignore_eos_, "Do not stop at the model's own end tokens");
-  group.add_option("--think-budget", think_budget_,
-                   "Most tokens of reasoning; then the think block is closed by force");
-  group.add_option("--logprobs", logprobs_,
-                   "Report log-probabilities of each token and of the N likeliest (with --json)");
+  add_count("--think-budget", think_budget_,
+            "Most tokens of reasoning; then the think block is closed by force");
+  add_count("--logprobs", logprobs_,
+            "Report log-probabilities of each token and of the N likeliest (with --json)");
   group.add_flag("--no-generation-config", no_generation_config_,
                  "Do not read generation_config.json");
 }

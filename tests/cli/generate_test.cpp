@@ -1,0 +1,279 @@
+#include <algorithm>
+#include <filesystem>
+#include <string>
+
+#include <gtest/gtest.h>
+
+#include "base/file.h"
+#include "base/json.h"
+#include "tests/cli/demo_model.h"
+#include "tests/cli/pseudo_terminal.h"
+#include "tests/cli/run.h"
+
+namespace zaya {
+namespace {
+
+// generate --json on the demo model with a fixed seed.
+Json generate(std::vector<std::string> arguments, const std::string& input = {}) {
+  arguments.insert(arguments.begin(), {"generate", demo_model(), "--json", "--seed", "5"});
+  const RunResult r = run(arguments, input);
+  EXPECT_EQ(r.exit_code, 0) << r.err;
+  EXPECT_EQ(std::count(r.out.begin(), r.out.end(), '\n'), 1);
+  return parse_json(r.out, "stdout");
+}
+
+std::string joined(const Json& ids) {
+  std::string text;
+  for (const Json& id : ids) text += (text.empty() ? "" : ",") + std::to_string(id.get<int>());
+  return text;
+}
+
+class GoldenGenerate : public testing::TestWithParam<const char*> {};
+
+TEST_P(GoldenGenerate, GreedyTokensAreTheReferences) {
+  const Json cases = read_json_file(golden(GetParam()) + "/expected.json");
+  ASSERT_FALSE(cases.empty());
+  for (const Json& c : cases) {
+    const RunResult r = run({"generate", golden(GetParam()), "--tokens", joined(c["input_ids"]),
+                             "-n", "24", "--greedy", "--ignore-eos", "--json", "--compute", "f32"});
+    ASSERT_EQ(r.exit_code, 0) << r.err;
+    const Json json = parse_json(r.out, "stdout");
+    EXPECT_EQ(json["token_ids"], c["greedy"]);
+    EXPECT_EQ(json["text"], "");
+    EXPECT_EQ(json["finish_reason"], "length");
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(All, GoldenGenerate,
+                         testing::Values("native", "legacy", "native-sliding", "legacy-sliding",
+                                         "base-schema", "native-bf16"),
+                         [](const auto& param) {
+                           std::string name = param.param;
+                           std::replace(name.begin(), name.end(), '-', '_');
+                           return name;
+                         });
+
+TEST(GenerateCommand, PrintsIdsWhereThereIsNoTokenizer) {
+  const RunResult r = run({"generate", golden("native"), "--tokens", "301,282", "-n", "3",
+                           "--greedy", "--ignore-eos", "--compute", "f32"});
+  EXPECT_EQ(r.out, "91,54,185\n");
+  expect_failure(run({"generate", golden("native"), "hello"}), 1, "tokenizer.json");
+}
+
+TEST(GenerateCommand, TextOnStdoutIsTheTextOfTheJson) {
+  const Json json = generate({"Once upon", "-n", "40", "--ignore-eos"});
+  EXPECT_EQ(json["token_ids"].size(), 40U);
+  EXPECT_EQ(json["seed"], 5);
+  const RunResult r =
+      run({"generate", demo_model(), "Once upon", "-n", "40", "--ignore-eos", "--seed", "5"});
+  EXPECT_EQ(r.exit_code, 0);
+  EXPECT_FALSE(r.out.empty());
+  EXPECT_EQ(r.out, json["text"].get<std::string>());
+  EXPECT_EQ(r.err, "");
+}
+
+TEST(GenerateCommand, PromptFromAnywhereIsTheSame) {
+  const Json argument = generate({"Once upon", "-n", "8"});
+  // <bos> and the text's own tokens, nothing after them.
+  const RunResult tokenized = run({"tokenize", demo_model(), "Once upon"});
+  EXPECT_EQ(generate({"--prompt", "Once upon", "-n", "8"})["token_ids"], argument["token_ids"]);
+  EXPECT_EQ(generate({"-n", "8"}, "Once upon")["token_ids"], argument["token_ids"]);
+  EXPECT_EQ(generate({"-", "-n", "8"}, "Once upon")["token_ids"], argument["token_ids"]);
+  EXPECT_EQ(generate({"<bos>Once upon", "-n", "8"})["token_ids"], argument["token_ids"]);
+  const auto file = std::filesystem::path(testing::TempDir()) / "zaya-prompt.txt";
+  write_file(file, "Once upon");
+  EXPECT_EQ(generate({"--file", file.string(), "-n", "8"})["token_ids"], argument["token_ids"]);
+  std::filesystem::remove(file);
+  if (tokenized.exit_code == 0) {
+    const Json ids = parse_json(tokenized.out, "tokenize");
+    EXPECT_EQ(generate({"--tokens", "2," + joined(ids), "-n", "8"})["token_ids"],
+              argument["token_ids"]);
+    EXPECT_EQ(argument["usage"]["prompt_tokens"], ids.size() + 1);
+  }
+}
+
+TEST(GenerateCommand, SameSeedSameOutputOnAnyNumberOfThreads) {
+  const auto tokens = [](const char* seed, const char* threads) {
+    const RunResult r = run({"generate", demo_model(), "Once", "-n", "30", "--ignore-eos", "--json",
+                             "--seed", seed, "--threads", threads});
+    return parse_json(r.out, "stdout")["token_ids"];
+  };
+  EXPECT_EQ(tokens("3", "1"), tokens("3", "2"));
+  EXPECT_NE(tokens("3", "1"), tokens("4", "1"));
+}
+
+TEST(GenerateCommand, StopsAtTextsAndTokens) {
+  const Json whole = generate({"Once", "-n", "40", "--ignore-eos"});
+  const auto text = whole["text"].get<std::string>();
+  const auto at = text.find_first_of("abcdefghijklmnopqrstuvwxyz", text.size() / 2);
+  ASSERT_NE(at, std::string::npos);
+  const std::string stop = text.substr(at, 3);
+  const Json cut = generate({"Once", "-n", "40", "--ignore-eos", "--stop", stop, "--stop", "\x01"});
+  EXPECT_EQ(cut["text"], text.substr(0, text.find(stop)));
+  EXPECT_EQ(cut["finish_reason"], "stop");
+  EXPECT_EQ(cut["stop_string"], stop);
+
+  const Json& ids = whole["token_ids"];
+  const Json stopped =
+      generate({"Once", "-n", "40", "--ignore-eos", "--stop-tokens", joined(Json{ids[6]})});
+  EXPECT_LE(stopped["token_ids"].size(), 7U);
+  EXPECT_EQ(stopped["token_ids"].back(), ids[6]);
+}
+
+TEST(GenerateCommand, BiasAndPenaltiesReachTheSampler) {
+  const Json plain = generate({"Once", "-n", "6", "--greedy", "--ignore-eos"});
+  const auto first = joined(Json{plain["token_ids"][0]});
+  const Json banned =
+      generate({"Once", "-n", "6", "--greedy", "--ignore-eos", "--logit-bias", first + "=-inf"});
+  for (const Json& id : banned["token_ids"]) EXPECT_NE(id, plain["token_ids"][0]);
+  const Json forced =
+      generate({"Once", "-n", "3", "--greedy", "--ignore-eos", "--logit-bias", "300=100"});
+  EXPECT_EQ(forced["token_ids"], (Json{300, 300, 300}));
+  const Json penalised = generate({"Once", "-n", "2", "--greedy", "--ignore-eos", "--logit-bias",
+                                   "300=1", "--presence-penalty", "2", "--frequency-penalty", "2",
+                                   "--repetition-penalty", "50"});
+  EXPECT_NE(penalised["token_ids"][0], penalised["token_ids"][1]);
+}
+
+TEST(GenerateCommand, LogprobsAreSorted) {
+  const Json json = generate({"Once", "-n", "4", "--ignore-eos", "--logprobs", "5"});
+  ASSERT_EQ(json["logprobs"].size(), 4U);
+  for (std::size_t i = 0; i < 4; ++i) {
+    const Json& entry = json["logprobs"][i];
+    EXPECT_EQ(entry["token_id"], json["token_ids"][i]);
+    ASSERT_EQ(entry["top"].size(), 5U);
+    EXPECT_LE(entry["logprob"].get<double>(), entry["top"][0]["logprob"].get<double>());
+    for (std::size_t k = 1; k < 5; ++k) {
+      EXPECT_LE(entry["top"][k]["logprob"].get<double>(),
+                entry["top"][k - 1]["logprob"].get<double>());
+    }
+  }
+}
+
+TEST(GenerateCommand, ChatThinksWithinItsBudget) {
+  const RunResult r = run({"generate", demo_model(), "--chat", "--json", "--seed", "1", "-n", "30",
+                           "--ignore-eos", "--think-budget", "6", "Hello"});
+  ASSERT_EQ(r.exit_code, 0) << r.err;
+  EXPECT_NE(r.err.find("built-in"), std::string::npos);
+  const Json json = parse_json(r.out, "stdout");
+  EXPECT_FALSE(json["reasoning"].get<std::string>().empty());
+  EXPECT_EQ(json["text"].get<std::string>().substr(0, 2), "\n\n");
+  EXPECT_LE(json["usage"]["reasoning_tokens"], 7);  // the budget and the newline before the tag
+  const Json& ids = json["token_ids"];
+  EXPECT_NE(std::find(ids.begin(), ids.end(), Json(1023)), ids.end());
+
+  const Json off = parse_json(run({"generate", demo_model(), "--chat", "--no-think", "--system",
+                                   "Be brief.", "--json", "-n", "4", "Hello"})
+                                  .out,
+                              "stdout");
+  EXPECT_EQ(off["reasoning"], "");
+}
+
+TEST(GenerateCommand, APromptPastTheContextIsAClearError) {
+  std::string ids = "5";
+  for (int i = 1; i < 5000; ++i) ids += ",5";
+  expect_failure(run({"generate", golden("native"), "--tokens", ids}), 1,
+                 "too long for the model's context of 4096 tokens: expected at most 4095 tokens, "
+                 "found 5000 tokens");
+  expect_failure(run({"generate", golden("native"), "--tokens", "320"}), 1,
+                 "ids from 0 to 319, found 320");
+}
+
+TEST(GenerateCommand, WrongUsageIsTold) {
+  const auto usage = [](std::vector<std::string> arguments, const std::string& part) {
+    arguments.insert(arguments.begin(), {"generate", golden("native")});
+    expect_failure(run(arguments), 2, part);
+  };
+  usage({"--tokens", "5,x"}, "'x' is no token id");
+  usage({"--tokens", "5", "--prompt", "a"}, "one prompt");
+  usage({"--tokens", "5", "--greedy", "--temp", "1"}, "--greedy");
+  usage({"--tokens", "5", "--top-p", "1.5"}, "top_p");
+  usage({"--tokens", "5", "--temp", "-1"}, "temperature");
+  usage({"--tokens", "5", "-n", "0"}, "max_tokens");
+  usage({"--tokens", "5", "-n", "-5"}, "no whole number");
+  usage({"--tokens", "5", "--top-k", "-3"}, "'-3' is no whole number");
+  usage({"--tokens", "5", "--seed", "99999999999999999999"}, "no whole number");
+  usage({"--tokens", "5", "--think-budget", "2.5"}, "no whole number");
+  usage({"--tokens", "5", "--logit-bias", "5"}, "ID=NUMBER");
+  usage({"--tokens", "5", "--logit-bias", "5=x"}, "ID=NUMBER");
+  usage({"--tokens", "5", "--logprobs", "2"}, "--json");
+  usage({"--tokens", "5", "--chat"}, "--chat");
+  usage({"--prompt", "5", "--system", "x"}, "--chat");
+  usage({"--prompt", "5", "--no-such-option"}, "--no-such-option");
+  expect_failure(run({"generate"}), 2, "model");
+}
+
+TEST(GenerateCommand, FailuresNameWhatIsWrong) {
+  expect_failure(run({"generate", "/no/such/folder", "x"}), 1, "/no/such/folder");
+  expect_failure(run({"generate", demo_model(), "--file", "/no/such/file"}), 1, "/no/such/file");
+  expect_failure(run({"generate", golden("native"), "--tokens", "5", "--think-budget", "3"}), 1,
+                 "tokenizer.json");
+  expect_failure(run({"generate", golden("native"), "--tokens", "5", "--logit-bias", "320=1"}), 1,
+                 "ids from 0 to 319");
+}
+
+TEST(GenerateCommand, HelpNamesEveryOption) {
+  const RunResult r = run({"generate", "--help"});
+  EXPECT_EQ(r.exit_code, 0);
+  for (const char* option : {"--prompt",
+                             "--file",
+                             "--tokens",
+                             "--chat",
+                             "--json",
+                             "--greedy",
+                             "--temp",
+                             "--top-k",
+                             "--top-p",
+                             "--min-p",
+                             "--repetition-penalty",
+                             "--presence-penalty",
+                             "--frequency-penalty",
+                             "--logit-bias",
+                             "--seed",
+                             "--max-tokens",
+                             "--stop",
+                             "--stop-tokens",
+                             "--ignore-eos",
+                             "--think-budget",
+                             "--logprobs",
+                             "--compute",
+                             "--threads",
+                             "--stats"}) {
+    EXPECT_NE(r.out.find(option), std::string::npos) << option;
+  }
+}
+
+TEST(GenerateCommand, CtrlCEndsWithWhatThereIs) {
+  PseudoTerminal terminal(
+      {"generate", demo_model(), "Once", "--ignore-eos", "--seed", "1", "--stats"});
+  terminal.read_until(" ");
+  terminal.type("\x03");
+  const std::string seen = terminal.read_until("\"finish_reason\":\"cancelled\"");
+  EXPECT_TRUE(seen.ends_with("cancelled\"")) << seen;
+  EXPECT_EQ(terminal.wait(), 0);
+}
+
+TEST(GenerateCommand, ALongPromptShowsProgressOnATerminal) {
+  std::string text;
+  for (int i = 0; i < 600; ++i) text += "Once upon ";
+  PseudoTerminal terminal({"generate", demo_model(), text, "-n", "2", "--ignore-eos"});
+  EXPECT_TRUE(terminal.read_until("reading the prompt: 512 of ").ends_with(" of "));
+  EXPECT_EQ(terminal.wait(), 0);
+}
+
+TEST(GenerateCommand, NoControlCodesReachATerminal) {
+  // Byte token of ESC, over and over: every piece must be shown as something harmless.
+  const RunResult found = run({"tokenize", demo_model(), "\x1b"});
+  ASSERT_EQ(found.exit_code, 0) << found.err;
+  const std::string id = joined(Json{parse_json(found.out, "tokenize").back()});
+  const std::vector<std::string> arguments = {"generate", demo_model(),   "Once",     "-n", "3",
+                                              "--greedy", "--logit-bias", id + "=100"};
+  EXPECT_EQ(run(arguments).out, "\x1b\x1b\x1b");
+  PseudoTerminal terminal(arguments);
+  EXPECT_EQ(terminal.wait(), 0);
+  EXPECT_EQ(terminal.unread().find('\x1b'), std::string::npos);
+  EXPECT_NE(terminal.unread().find("\ufffd\ufffd\ufffd"), std::string::npos);
+}
+
+}  // namespace
+}  // namespace zaya
