@@ -131,6 +131,9 @@ LineEditor::Result LineEditor::read(std::string& line) {
 
 LineEditor::Result LineEditor::read_edited(std::string& line) {
   cancelled_ = false;
+  // By itself el_gets shows the prompt first and leaves the terminal's line mode after: what was
+  // typed in between would be lost, and Ctrl-C would be a signal.
+  el_set(editor_, EL_PREP_TERM, 1);
   if (stdout_is_styled()) print(kPasteModeOn);
   int length = 0;
   errno = 0;

@@ -72,10 +72,14 @@ class PseudoTerminal {
   const std::string& unread() const { return unread_; }
 
  private:
-  // False at the end, or when nothing came for so long that nothing will.
+  // False at the end, or when nothing came for so long that nothing will: the program is ended
+  // then, so that a test that lost its way fails soon.
   bool read_more() {
     pollfd wanted{fd_, POLLIN, 0};
-    if (::poll(&wanted, 1, 60'000) <= 0) return false;
+    if (::poll(&wanted, 1, 60'000) <= 0) {
+      if (child_ > 0) ::kill(child_, SIGKILL);
+      return false;
+    }
     char buffer[4096];
     const ssize_t n = ::read(fd_, buffer, sizeof buffer);
     if (n <= 0) return false;  // EIO when the program has gone
