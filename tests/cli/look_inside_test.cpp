@@ -35,7 +35,7 @@ TEST(Logits, OfNativeAndLegacyAreTheSameBytes) {
   EXPECT_EQ(run({"logits", golden("legacy"), "--tokens", "183 196 29", "--out", b}).exit_code, 0);
   const std::string bytes = read_file(a);
   EXPECT_EQ(bytes, read_file(b));
-  EXPECT_TRUE(contains(bytes, R"("logits":{"dtype":"F32","shape":[3,320])"))
+  EXPECT_TRUE(contains(bytes, R"("logits":{"dtype":"F32","shape":[3, 320])"))
       << bytes.substr(0, 200);
   std::filesystem::remove(a);
   std::filesystem::remove(b);
