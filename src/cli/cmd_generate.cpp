@@ -1,9 +1,11 @@
+#include <cstdint>
 #include <memory>
 #include <string>
 #include <vector>
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
+#include <sys/resource.h>
 
 #include "base/error.h"
 #include "base/json.h"
@@ -102,6 +104,13 @@ double per_second(std::size_t count, double seconds) {
   return seconds > 0.0 ? static_cast<double>(count) / seconds : 0.0;
 }
 
+// The most memory this process has held, mapped weights included.
+std::uint64_t peak_memory_bytes() {
+  struct rusage usage {};
+  ::getrusage(RUSAGE_SELF, &usage);
+  return static_cast<std::uint64_t>(usage.ru_maxrss) * 1024;
+}
+
 // What is asked for as JSON, besides the text.
 Json result_json(const Generation& generation, const GenerationStats& stats) {
   Json json;
@@ -119,23 +128,26 @@ Json result_json(const Generation& generation, const GenerationStats& stats) {
       {"decode_seconds", stats.decode_seconds},
       {"prefill_tokens_per_second", per_second(stats.prompt_tokens, stats.prefill_seconds)},
       {"decode_tokens_per_second", per_second(steps, stats.decode_seconds)}};
+  json["peak_memory_bytes"] = peak_memory_bytes();
   return json;
 }
 
 void generate_command(const Options& options) {
   check(options);
   const std::filesystem::path folder = resolve_model_folder(options.model);
-  const auto runner = options.run.load(options.model);
+  // All that can be wrong with the prompt is found before the weights are loaded.
+  const ModelConfig config = read_config(folder).model;
   const auto text = std::make_shared<const ModelText>(
-      load_model_text(folder, runner->config(), options.sampling.use_generation_config()));
+      load_model_text(folder, config, options.sampling.use_generation_config()));
   for (const std::string& note : text->generation.notes) {
     fmt::print(stderr, "zaya: note: {}\n", note);
   }
   const std::vector<TokenId> prompt = prompt_of(options, folder, *text);
-  check_prompt(runner->config(), prompt);
+  check_prompt(config, prompt);
   const SamplingParams params = options.sampling.over(text->generation.params);
 
   Generation generation(text, params, prompt, {.split_reasoning = options.chat && options.json});
+  const auto runner = options.run.load(options.model);
   Sequence sequence = runner->new_sequence();
   std::string answer;
   std::string reasoning;
@@ -204,7 +216,8 @@ void add_generate(CLI::App& app) {
   command->add_flag("--no-think", options->no_think,
                     "Set enable_thinking to false for the template, with --chat");
   command->add_flag("--json", options->json,
-                    "Print one JSON object: token_ids, text, finish_reason, usage, timings, seed");
+                    "Print one JSON object: token_ids, text, finish_reason, usage, timings, "
+                    "peak_memory_bytes, seed");
   command->add_flag("--stats", options->stats, "Tell counts and speed on stderr at the end");
   options->run.add_to(*command, "bf16");
   options->sampling.add_to(*command);
