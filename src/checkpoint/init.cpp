@@ -111,11 +111,11 @@ class PieceWriter {
     std::memcpy(out, rounded.data(), n * sizeof(bf16));
   }
 
+  ThreadPool pool_;
   const InitOptions& options_;
   std::uint64_t total_;
   std::uint64_t done_ = 0;
   const Progress& progress_;
-  ThreadPool pool_;
   std::vector<std::byte> bytes_;
 };
 

@@ -44,7 +44,7 @@ TEST_F(Convert, ThereAndBackIsExact) {
     EXPECT_TRUE(there.config_file().notes.empty());
     EXPECT_EQ(there.config_file().dtype, original.config_file().dtype);
     expect_same_tensors(original, there);
-    convert_checkpoint(there, own, folder_ / name / "back", 200'000);
+    convert_checkpoint(there, own, folder_ / name / "back", 2'000'000);
     const Checkpoint back = Checkpoint::open(folder_ / name / "back");
     expect_same_tensors(original, back);
     EXPECT_EQ(native_config_json(back.config(), ""), native_config_json(original.config(), ""));
@@ -92,11 +92,11 @@ TEST_F(Convert, RefusesAnOutputThatHoldsSomething) {
 TEST_F(Convert, LeavesNothingWhenStopped) {
   const Checkpoint checkpoint = Checkpoint::open(golden("native"));
   const auto stop = [](std::uint64_t done, std::uint64_t total) { return done < total / 2; };
-  EXPECT_THROW(convert_checkpoint(checkpoint, Layout::legacy, folder_ / "new", 100'000, stop),
+  EXPECT_THROW(convert_checkpoint(checkpoint, Layout::legacy, folder_ / "new", 1'000'000, stop),
                Cancelled);
   EXPECT_FALSE(fs::exists(folder_ / "new"));
   fs::create_directory(folder_ / "empty");
-  EXPECT_THROW(convert_checkpoint(checkpoint, Layout::legacy, folder_ / "empty", 100'000, stop),
+  EXPECT_THROW(convert_checkpoint(checkpoint, Layout::legacy, folder_ / "empty", 1'000'000, stop),
                Cancelled);
   EXPECT_TRUE(listing(folder_ / "empty").empty());
 }
