@@ -55,9 +55,8 @@ void chat(const Options& options) {
   if (options.sampling.wants_logprobs()) throw UsageError("--logprobs is for generate --json");
   const std::filesystem::path folder = resolve_model_folder(options.model);
   ChatTemplate chat_template = ChatTemplate::load(folder);
-  const auto runner = options.run.load(options.model);
   const auto text = std::make_shared<const ModelText>(
-      load_model_text(folder, runner->config(), options.sampling.use_generation_config()));
+      load_model_text(folder, read_config(folder).model, options.sampling.use_generation_config()));
   if (!text->tokenizer) {
     throw Error({.where = folder.string(), .what = "there is no tokenizer.json, so no text"});
   }
@@ -74,6 +73,7 @@ void chat(const Options& options) {
   if (!options.system.empty()) {
     state.messages.push_back({{"role", "system"}, {"content", options.system}});
   }
+  const auto runner = options.run.load(options.model);
   const bool show_thinking =
       options.thinking.empty() ? stdout_is_terminal() : options.thinking == "show";
   ChatSession session(*runner, text, std::move(chat_template), std::move(state),

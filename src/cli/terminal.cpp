@@ -36,6 +36,7 @@ std::string without_control_codes(std::string_view text) {
     const auto next = i + 1 < text.size() ? static_cast<unsigned char>(text[i + 1]) : 0U;
     const bool c0 = (byte < 0x20 && byte != '\n' && byte != '\t') || byte == 0x7f;
     const bool c1 = byte == 0xc2 && next >= 0x80 && next < 0xa0;  // U+0080 to U+009F
+    if (byte == '\r') continue;
     if (c0 || c1) {
       out += "\ufffd";
       i += c1 ? 1 : 0;

@@ -17,7 +17,8 @@ bool stdout_is_terminal();
 bool stdout_is_styled();
 
 /// Text of a model as a terminal may have it: control characters other than newline and tab, which
-/// could move the cursor or worse, become U+FFFD. `text` is well-formed UTF-8.
+/// could move the cursor or worse, become U+FFFD; carriage returns are left out. `text` is
+/// well-formed UTF-8.
 std::string without_control_codes(std::string_view text);
 
 /// Writes to stdout at once.

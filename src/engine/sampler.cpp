@@ -123,7 +123,7 @@ float least_logit(float max, double temperature, double min_p) {
 // follows costs nothing beside the pass over the vocabulary.
 void gather_top_mass(std::span<const float> logits, std::span<const float> weights, float max,
                      double temperature, double wanted, std::vector<Candidate>& candidates) {
-  for (double depth = 4.0; depth < 128.0; depth *= 2.0) {
+  for (int depth = 4; depth < 128; depth *= 2) {
     gather(logits, weights, static_cast<float>(max - depth * temperature), candidates);
     if (mass(candidates) >= wanted) return;
   }

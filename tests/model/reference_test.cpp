@@ -246,17 +246,21 @@ TEST_P(EveryKind, InABatch) {
   EXPECT_LT(difference(rows, expected), kTolerance);
 }
 
+// Held to a run without the roll-back, far closer than to the reference: what a stale row of the
+// convolution state does to the next token is small.
 TEST_P(EveryKind, AfterARollback) {
   const auto runner = model_.open();
   const std::span<const TokenId> tokens = tokens_;
   for (const std::size_t kept : {0, 1, 3, 20, 34}) {
-    Sequence sequence = runner->new_sequence();
-    feed_all(*runner, sequence, tokens.first(kept));
-    feed_all(*runner, sequence, model_.tokens(6, 5));
-    runner->rollback(sequence, 6);
-    EXPECT_LT(
-        difference(feed_all(*runner, sequence, tokens.subspan(kept)), want(kept, tokens.size())),
-        kTolerance)
+    Sequence straight = runner->new_sequence();
+    Sequence detour = runner->new_sequence();
+    feed_all(*runner, straight, tokens.first(kept));
+    feed_all(*runner, detour, tokens.first(kept));
+    feed_all(*runner, detour, model_.tokens(6, 5));
+    runner->rollback(detour, 6);
+    EXPECT_LT(difference(feed_all(*runner, detour, tokens.subspan(kept)),
+                         feed_all(*runner, straight, tokens.subspan(kept))),
+              1e-7)
         << kept;
   }
 }

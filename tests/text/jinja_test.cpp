@@ -5,8 +5,8 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/json.h"
+#include "tests/fuzz/jinja_checks.h"
 #include "tests/text/fixed_clock.h"
-#include "tests/text/jinja_checks.h"
 #include "text/jinja_template.h"
 
 namespace zaya {
