@@ -23,6 +23,7 @@ run_tests() {
     dir=$root/build-sanitize
     options+=(-DZAYA_SANITIZE=ON)
     export UBSAN_OPTIONS=print_stacktrace=1
+    export LSAN_OPTIONS=suppressions=$root/scripts/leaks.txt:print_suppressions=0
   fi
   configure "$dir" "${options[@]}"
   build_or_finish "$dir"
