@@ -382,7 +382,8 @@ void attention(const ComputeContext& context, const ModelConfig& config,
 
   // About 32 query rows share each page of keys that passes through the cache.
   const std::size_t group = config.heads / config.kv_heads;
-  const std::vector<Tile> attend = tiles(segments, std::max<std::size_t>(1, 32 / group));
+  const std::vector<Tile> attend =
+      tiles(segments, group < 32 ? 32 / std::max<std::size_t>(group, 1) : 1);
   context.pool.run(attend.size() * config.kv_heads, [&](std::size_t i) {
     const Tile& tile = attend[i / config.kv_heads];
     cca.attend(*tile.segment, i % config.kv_heads, tile.begin, tile.end);
