@@ -9,13 +9,35 @@
 #include <thread>
 
 #include <sched.h>
+#if defined(__x86_64__)
+#include <cpuid.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
 
 #include "base/error.h"
 
 namespace zaya {
 namespace {
 
-constexpr std::array<Isa, 3> kAll{Isa::scalar, Isa::avx2, Isa::avx512};
+constexpr std::array<Isa, 4> kAll{Isa::scalar, Isa::avx2, Isa::avx512, Isa::amx};
+
+#if defined(__x86_64__)
+/// The CPU has the tiles, and the system lets this process use their 8 KiB of state.
+bool has_amx() {
+  // CPUID leaf 7: EDX bit 22 is AMX-BF16, 24 AMX-TILE, 25 AMX-INT8.
+  constexpr unsigned kNeeded = 1U << 22U | 1U << 24U | 1U << 25U;
+  unsigned a = 0;
+  unsigned b = 0;
+  unsigned c = 0;
+  unsigned d = 0;
+  if (__get_cpuid_count(7, 0, &a, &b, &c, &d) == 0 || (d & kNeeded) != kNeeded) return false;
+  // Linux grants tile state to a process that asks (arch_prctl, since 5.16).
+  constexpr long kRequestPermission = 0x1023;
+  constexpr long kTileData = 18;
+  return ::syscall(SYS_arch_prctl, kRequestPermission, kTileData) == 0;
+}
+#endif
 
 bool host_has(Isa isa) {
 #if defined(__x86_64__)
@@ -27,7 +49,9 @@ bool host_has(Isa isa) {
     case Isa::avx512:
       return host_has(Isa::avx2) && __builtin_cpu_supports("avx512f") &&
              __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
-             __builtin_cpu_supports("avx512vl");
+             __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512vnni");
+    case Isa::amx:
+      return host_has(Isa::avx512) && has_amx();
   }
 #endif
   return isa == Isa::scalar;
@@ -64,6 +88,8 @@ std::string_view isa_name(Isa isa) {
       return "avx2";
     case Isa::avx512:
       return "avx512";
+    case Isa::amx:
+      return "amx";
   }
   return "unknown";
 }

@@ -25,7 +25,7 @@ TEST(Cpu, ForcedInstructionSetIsObeyedOrRefused) {
   } catch (const Error& e) {
     EXPECT_STREQ(
         e.what(),
-        "ZAYA_ISA: no such set of kernels: expected one of scalar, avx2, avx512, found mmx");
+        "ZAYA_ISA: no such set of kernels: expected one of scalar, avx2, avx512, amx, found mmx");
   }
   ::unsetenv("ZAYA_ISA");
   EXPECT_EQ(selected_isa(), host_isas().back());

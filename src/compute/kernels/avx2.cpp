@@ -66,6 +66,8 @@ struct V {
 
 }  // namespace
 
-const Kernels kAvx2Kernels = make_table(Isa::avx2);
+Kernels avx2_kernels() {
+  return make_table(Isa::avx2);
+}
 
 }  // namespace zaya

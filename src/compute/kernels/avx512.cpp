@@ -54,6 +54,8 @@ struct V {
 
 }  // namespace
 
-const Kernels kAvx512Kernels = make_table(Isa::avx512);
+Kernels avx512_kernels() {
+  return make_table(Isa::avx512);
+}
 
 }  // namespace zaya

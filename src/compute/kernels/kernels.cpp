@@ -6,17 +6,23 @@ namespace zaya {
 
 const Kernels& kernels_of(Isa isa) {
 #if defined(__x86_64__)
+  static const Kernels avx2 = avx2_kernels();
+  static const Kernels avx512 = avx512_kernels();
+  static const Kernels amx = amx_kernels();
   switch (isa) {
     case Isa::scalar:
-      return kScalarKernels;
+      break;
     case Isa::avx2:
-      return kAvx2Kernels;
+      return avx2;
     case Isa::avx512:
-      return kAvx512Kernels;
+      return avx512;
+    case Isa::amx:
+      return amx;
   }
 #endif
   (void)isa;
-  return kScalarKernels;
+  static const Kernels scalar = scalar_kernels();
+  return scalar;
 }
 
 }  // namespace zaya

@@ -59,15 +59,17 @@ float sum_of_squares(const float* x, std::size_t n) {
 
 }  // namespace
 
-const Kernels kScalarKernels = {
-    .isa = Isa::scalar,
-    .matmul_f32 = matmul<float>,
-    .matmul_bf16 = matmul<bf16>,
-    .weighted_sum_f32 = weighted_sum<float>,
-    .weighted_sum_bf16 = weighted_sum<bf16>,
-    .exp_shifted = exp_shifted,
-    .swiglu = swiglu,
-    .sum_of_squares = sum_of_squares,
-};
+Kernels scalar_kernels() {
+  return {
+      .isa = Isa::scalar,
+      .matmul_f32 = matmul<float>,
+      .matmul_bf16 = matmul<bf16>,
+      .weighted_sum_f32 = weighted_sum<float>,
+      .weighted_sum_bf16 = weighted_sum<bf16>,
+      .exp_shifted = exp_shifted,
+      .swiglu = swiglu,
+      .sum_of_squares = sum_of_squares,
+  };
+}
 
 }  // namespace zaya

@@ -4,9 +4,11 @@
 
 namespace zaya {
 
-// What each instruction set's translation unit defines.
-extern const Kernels kScalarKernels;
-extern const Kernels kAvx2Kernels;
-extern const Kernels kAvx512Kernels;
+// What each instruction set's translation units define. A set starts from the table of the set
+// below it and replaces what it does better.
+Kernels scalar_kernels();
+Kernels avx2_kernels();
+Kernels avx512_kernels();
+Kernels amx_kernels();
 
 }  // namespace zaya

@@ -158,7 +158,7 @@ float sum_of_squares(const float* x, std::size_t n) {
   return V::sum(sum);
 }
 
-constexpr Kernels make_table(Isa isa) {
+Kernels make_table(Isa isa) {
   return {
       .isa = isa,
       .matmul_f32 = matmul<float>,
