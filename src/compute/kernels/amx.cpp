@@ -5,6 +5,7 @@ namespace zaya {
 Kernels amx_kernels() {
   Kernels table = avx512_kernels();
   table.isa = Isa::amx;
+  add_amx_linear(table);
   return table;
 }
 

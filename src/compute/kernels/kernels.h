@@ -1,9 +1,11 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 
 #include "base/dtype.h"
 #include "compute/cpu.h"
+#include "compute/weight_view.h"
 
 namespace zaya {
 
@@ -16,31 +18,61 @@ struct Rows {
   T* row(std::size_t r) const { return data + r * stride; }
 };
 
+/// How a product with stored weights takes its inputs.
+enum class InputKind : std::uint8_t {
+  wide,   ///< 16 bits of mantissa or more: for products that must not add an error of their own
+  bf16,   ///< rounded to bf16
+  int16,  ///< integers of 16 bits times one scale a row; for weights that are integers of 8 bits
+          ///< times one scale a row. The sum is exact, so every instruction set gives the same
+          ///< bits.
+  int16_split,  ///< the same for stepped 4-bit weights: of every 128 columns the even ones come
+                ///< before the odd ones, as their codes unpack
+};
+
 /// The seam between the model and the instruction sets: one table of functions each. All sums are
 /// taken in fp32. Every output element is accumulated in an order that depends on the depth alone,
 /// so results do not change with the number of rows, columns or threads a caller splits by.
 struct Kernels {
-  Isa isa;
+  Isa isa = Isa::scalar;
 
   /// y[r][n] = sum over k < depth of x[r][k] w[n][k], for r < rows and n < cols.
   void (*matmul_f32)(Rows<const float> w, Rows<const float> x, Rows<float> y, std::size_t rows,
-                     std::size_t cols, std::size_t depth);
+                     std::size_t cols, std::size_t depth) = nullptr;
   void (*matmul_bf16)(Rows<const bf16> w, Rows<const float> x, Rows<float> y, std::size_t rows,
-                      std::size_t cols, std::size_t depth);
+                      std::size_t cols, std::size_t depth) = nullptr;
+
+  /// Rows of inputs are packed once, then multiplied with any number of matrices that read them
+  /// alike. The packed form is the instruction set's own. Rows [first, last) of `rows` can be
+  /// packed apart from the others when first is a multiple of kPackRows; row r is x.row(index[r]),
+  /// or x.row(r) when index is null.
+  static constexpr std::size_t kPackRows = 16;
+  std::size_t (*packed_bytes)(InputKind kind, std::size_t rows, std::size_t depth) = nullptr;
+  void (*pack)(InputKind kind, Rows<const float> x, const std::uint32_t* index, std::size_t rows,
+               std::size_t first, std::size_t last, std::size_t depth, std::byte* out) = nullptr;
+
+  /// y[r][n - first] = sum over k of x[r][k] w[n][k], for n in [first, last) and all packed rows.
+  /// `scratch`: scratch_bytes() bytes of the calling thread. packed and scratch are 64-byte
+  /// aligned.
+  std::size_t (*scratch_bytes)(const WeightView& w, InputKind kind) = nullptr;
+  void (*multiply)(const WeightView& w, std::size_t first, std::size_t last, InputKind kind,
+                   const std::byte* packed, std::size_t rows, Rows<float> y,
+                   std::byte* scratch) = nullptr;
 
   /// y[r][i] = y[r][i] * scale[r] + sum over t < count of p[r][t] v[t][i], for i < width.
   void (*weighted_sum_f32)(Rows<const float> v, Rows<const float> p, const float* scale,
-                           Rows<float> y, std::size_t rows, std::size_t count, std::size_t width);
+                           Rows<float> y, std::size_t rows, std::size_t count,
+                           std::size_t width) = nullptr;
   void (*weighted_sum_bf16)(Rows<const bf16> v, Rows<const float> p, const float* scale,
-                            Rows<float> y, std::size_t rows, std::size_t count, std::size_t width);
+                            Rows<float> y, std::size_t rows, std::size_t count,
+                            std::size_t width) = nullptr;
 
   /// x[i] = exp(x[i] - shift) in place; returns the sum. exp(-inf) is exactly 0.
-  float (*exp_shifted)(float* x, std::size_t n, float shift);
+  float (*exp_shifted)(float* x, std::size_t n, float shift) = nullptr;
 
   /// out[i] = silu(gate[i]) * up[i].
-  void (*swiglu)(const float* gate, const float* up, float* out, std::size_t n);
+  void (*swiglu)(const float* gate, const float* up, float* out, std::size_t n) = nullptr;
 
-  float (*sum_of_squares)(const float* x, std::size_t n);
+  float (*sum_of_squares)(const float* x, std::size_t n) = nullptr;
 };
 
 /// The table of one instruction set; the host must have it.

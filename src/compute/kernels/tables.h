@@ -11,4 +11,7 @@ Kernels avx2_kernels();
 Kernels avx512_kernels();
 Kernels amx_kernels();
 
+// Products with stored weights: the four functions from packed_bytes to multiply.
+void add_amx_linear(Kernels& table);
+
 }  // namespace zaya

@@ -1,0 +1,85 @@
+#pragma once
+
+#include <cstdint>
+
+#include <immintrin.h>
+
+#include "compute/weight_view.h"
+
+// Steps that the AVX-512 and the AMX products share. For files compiled for AVX-512 only.
+namespace zaya::avx512 {
+
+inline __mmask16 first16(std::size_t n) {
+  return static_cast<__mmask16>(n >= 16 ? 0xffffU : (1U << n) - 1U);
+}
+inline __mmask64 first64(std::size_t n) {
+  return n >= 64 ? ~__mmask64{0} : (__mmask64{1} << n) - 1;
+}
+
+/// Scales [first, first + 16) of a row of 32-column groups, 0 past the end.
+inline __m512 load_scales(ScaleCode code, const std::byte* scales, std::size_t first,
+                          std::size_t count) {
+  const __mmask16 mask = first16(count - first);
+  if (code == ScaleCode::bf16) {
+    const __m256i bits =
+        _mm256_maskz_loadu_epi16(mask, reinterpret_cast<const std::uint16_t*>(scales) + first);
+    return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(bits), 16));
+  }
+  return _mm512_maskz_loadu_ps(mask, reinterpret_cast<const float*>(scales) + first);
+}
+
+/// The unit of a row of stepped scales: a fifteenth of the largest.
+inline float stepped_unit(ScaleCode code, const std::byte* scales, std::size_t count) {
+  __m512 most = _mm512_setzero_ps();
+  for (std::size_t g = 0; g < count; g += 16) {
+    most = _mm512_max_ps(most, load_scales(code, scales, g, count));
+  }
+  return _mm512_reduce_max_ps(most) / 15.0F;
+}
+
+/// 8-bit integers (code - 8) * multiple of a row of stepped 4-bit codes. Calls
+/// sink(block, even, odd) for each block of 128 columns: its even and its odd columns, 64 signed
+/// bytes each, 0 past the end of the row. Returns the row's unit.
+template <class Sink>
+inline float expand_stepped(const WeightView& w, std::size_t row, std::size_t prefetch_rows,
+                            Sink&& sink) {
+  const std::byte* codes = w.data + row * w.row_bytes;
+  const std::byte* scales = w.scales + row * w.scale_row_bytes;
+  const std::size_t groups = w.cols / 32;
+  const std::byte* next = codes + prefetch_rows * w.row_bytes;
+  const std::byte* next_scales = scales + prefetch_rows * w.scale_row_bytes;
+  const std::size_t scale_size = w.scale_code == ScaleCode::bf16 ? 2 : 4;
+  const float unit = stepped_unit(w.scale_code, scales, groups);
+  const __m512 inverse = _mm512_set1_ps(unit > 0 ? 1.0F / unit : 0.0F);
+  // In every 128-bit lane: the values -8 .. -1, the values 0 .. 7.
+  const __m512i low_values = _mm512_broadcast_i32x4(_mm_setr_epi16(-8, -7, -6, -5, -4, -3, -2, -1));
+  const __m512i high_values = _mm512_broadcast_i32x4(_mm_setr_epi16(0, 1, 2, 3, 4, 5, 6, 7));
+  // Lane i of a permutation by this: the even word 2 i in all eight words.
+  const __m512i lane_words = _mm512_srli_epi16(
+      _mm512_set_epi64(0x000c000c000c000c, 0x000c000c000c000c, 0x0008000800080008,
+                       0x0008000800080008, 0x0004000400040004, 0x0004000400040004, 0, 0),
+      1);
+  const __m512i nibble = _mm512_set1_epi8(15);
+  for (std::size_t g = 0; g < groups; g += 16) {
+    const __m512i multiples =
+        _mm512_cvtps_epi32(_mm512_mul_ps(load_scales(w.scale_code, scales, g, groups), inverse));
+    const std::size_t end = groups - g < 16 ? groups - g : 16;
+    _mm_prefetch(reinterpret_cast<const char*>(next_scales + g * scale_size), _MM_HINT_T1);
+    for (std::size_t b = 0; b < end; b += 4) {
+      const __m512i pick =
+          _mm512_add_epi16(lane_words, _mm512_set1_epi16(static_cast<short>(2 * b)));
+      const __m512i multiple = _mm512_permutexvar_epi16(pick, multiples);
+      const __m512i table = _mm512_packs_epi16(_mm512_mullo_epi16(multiple, low_values),
+                                               _mm512_mullo_epi16(multiple, high_values));
+      const std::byte* at = codes + (g + b) * 16;
+      const __m512i packed = end - b >= 4 ? _mm512_loadu_si512(at)
+                                          : _mm512_maskz_loadu_epi8(first64((end - b) * 16), at);
+      _mm_prefetch(reinterpret_cast<const char*>(next + (g + b) * 16), _MM_HINT_T1);
+      sink((g + b) / 4, _mm512_shuffle_epi8(table, _mm512_and_si512(packed, nibble)),
+           _mm512_shuffle_epi8(table, _mm512_and_si512(_mm512_srli_epi16(packed, 4), nibble)));
+    }
+  }
+  return unit;
+}
+
+}  // namespace zaya::avx512

@@ -1,0 +1,537 @@
+#include <immintrin.h>
+
+#include "compute/kernels/amx_tiles.h"
+#include "compute/kernels/expand_avx512.h"
+#include "compute/kernels/tables.h"
+
+// Products on AMX tiles. Weights are the left operand: 16 rows of them, 64 bytes deep, are a tile
+// as they lie in the file, so nothing is packed at load. Inputs are the right operand, packed once
+// for all matrices that read them. A product tile holds 16 columns of the output for 16 inputs and
+// is turned around when it is stored.
+//
+// 16-bit inputs are two planes of bytes, x = 256 high + low, and the sums are exact integers. A
+// pair of B tiles is therefore either two planes of the same inputs or, for bf16, the inputs of two
+// tiles; the loop is the same.
+namespace zaya {
+namespace {
+
+using avx512::first16;
+using avx512::first64;
+
+constexpr std::size_t kTile = 16;   // rows of a tile
+constexpr std::size_t kPanel = 32;  // weight rows that pass through the tiles together
+
+/// Inputs packed side by side in one tile.
+std::size_t tile_inputs(std::size_t rows) {
+  return rows < kTile ? rows : kTile;
+}
+
+struct Packed {
+  std::size_t tiles;
+  std::size_t inputs;  ///< of one tile
+  std::size_t chunks;  ///< of 64 bytes along the depth
+  std::size_t planes;
+
+  Packed(InputKind kind, std::size_t rows, std::size_t depth)
+      : tiles((rows + kTile - 1) / kTile),
+        inputs(tile_inputs(rows)),
+        chunks(kind == InputKind::int16         ? (depth + 63) / 64
+               : kind == InputKind::int16_split ? (depth + 127) / 128 * 2
+                                                : (depth + 31) / 32),
+        planes(kind == InputKind::bf16 ? 1 : 2) {}
+
+  std::size_t chunk_bytes() const { return inputs * 64; }
+  std::size_t step() const { return planes * chunk_bytes(); }
+  std::size_t tile_bytes() const { return chunks * step(); }
+  std::size_t scales() const { return tiles * tile_bytes(); }
+  std::size_t sums() const { return scales() + tiles * kTile * sizeof(float); }
+  std::size_t bytes() const { return sums() + tiles * kTile * sizeof(std::int32_t); }
+};
+
+/// Transposes 16 x 16 dwords.
+void transpose(__m512i r[16]) {
+  __m512i t[16];
+  for (int i = 0; i < 16; i += 2) {
+    t[i] = _mm512_unpacklo_epi32(r[i], r[i + 1]);
+    t[i + 1] = _mm512_unpackhi_epi32(r[i], r[i + 1]);
+  }
+  for (int i = 0; i < 16; i += 4) {
+    r[i] = _mm512_unpacklo_epi64(t[i], t[i + 2]);
+    r[i + 1] = _mm512_unpackhi_epi64(t[i], t[i + 2]);
+    r[i + 2] = _mm512_unpacklo_epi64(t[i + 1], t[i + 3]);
+    r[i + 3] = _mm512_unpackhi_epi64(t[i + 1], t[i + 3]);
+  }
+  for (int i = 0; i < 4; ++i) {
+    t[i] = _mm512_shuffle_i32x4(r[i], r[i + 4], 0x88);
+    t[i + 4] = _mm512_shuffle_i32x4(r[i], r[i + 4], 0xdd);
+    t[i + 8] = _mm512_shuffle_i32x4(r[i + 8], r[i + 12], 0x88);
+    t[i + 12] = _mm512_shuffle_i32x4(r[i + 8], r[i + 12], 0xdd);
+  }
+  for (int i = 0; i < 4; ++i) {
+    r[i] = _mm512_shuffle_i32x4(t[i], t[i + 8], 0x88);
+    r[i + 4] = _mm512_shuffle_i32x4(t[i + 4], t[i + 12], 0x88);
+    r[i + 8] = _mm512_shuffle_i32x4(t[i], t[i + 8], 0xdd);
+    r[i + 12] = _mm512_shuffle_i32x4(t[i + 4], t[i + 12], 0xdd);
+  }
+}
+
+/// 64 bytes each of `inputs` inputs -> [16 dwords of depth][inputs].
+void store_chunk(__m512i r[16], std::size_t inputs, std::byte* out) {
+  if (inputs == 1) {
+    _mm512_storeu_si512(out, r[0]);
+    return;
+  }
+  transpose(r);
+  for (std::size_t k = 0; k < 16; ++k) {
+    _mm512_mask_storeu_epi32(out + k * inputs * 4, first16(inputs), r[k]);
+  }
+}
+
+__m512i abs_bits(__m512 x) {
+  return _mm512_and_si512(_mm512_castps_si512(x), _mm512_set1_epi32(0x7fffffff));
+}
+
+/// The scale of a row: its largest magnitude is 127 * 256. A NaN anywhere makes it NaN.
+float row_scale(const float* x, std::size_t depth) {
+  __m512i most = _mm512_setzero_si512();
+  for (std::size_t k = 0; k < depth; k += 16) {
+    most = _mm512_max_epi32(most, abs_bits(_mm512_maskz_loadu_ps(first16(depth - k), x + k)));
+  }
+  const __m512i bits = _mm512_set1_epi32(_mm512_reduce_max_epi32(most));
+  return _mm512_cvtss_f32(_mm512_castsi512_ps(bits)) / 32512.0F;
+}
+
+struct Planes {
+  __m512i high;
+  __m512i low;
+};
+
+/// 64 columns of a row as bytes of the two planes; adds the integers to `sum`.
+Planes quantise(const float* x, std::size_t n, __m512 inverse, __m512i& sum) {
+  __m128i high[4];
+  __m128i low[4];
+  for (std::size_t i = 0; i < 4; ++i) {
+    const __mmask16 mask = n > 16 * i ? first16(n - 16 * i) : __mmask16{0};
+    const __m512i v =
+        _mm512_cvtps_epi32(_mm512_mul_ps(_mm512_maskz_loadu_ps(mask, x + 16 * i), inverse));
+    sum = _mm512_add_epi32(sum, v);
+    low[i] = _mm512_cvtepi32_epi8(v);
+    high[i] =
+        _mm512_cvtepi32_epi8(_mm512_srai_epi32(_mm512_add_epi32(v, _mm512_set1_epi32(128)), 8));
+  }
+  const auto join = [](const __m128i p[4]) {
+    __m512i all = _mm512_castsi128_si512(p[0]);
+    all = _mm512_inserti32x4(all, p[1], 1);
+    all = _mm512_inserti32x4(all, p[2], 2);
+    return _mm512_inserti32x4(all, p[3], 3);
+  };
+  return {join(high), join(low)};
+}
+
+__m512i even_bytes(__m512i a, __m512i b) {
+  return _mm512_inserti64x4(_mm512_castsi256_si512(_mm512_cvtepi16_epi8(a)),
+                            _mm512_cvtepi16_epi8(b), 1);
+}
+__m512i odd_bytes(__m512i a, __m512i b) {
+  return even_bytes(_mm512_srli_epi16(a, 8), _mm512_srli_epi16(b, 8));
+}
+
+void pack_int16(bool split, const float* const* x, std::size_t count, std::size_t depth,
+                const Packed& p, std::size_t tile, std::byte* out) {
+  auto* scales = reinterpret_cast<float*>(out + p.scales()) + tile * kTile;
+  auto* sums = reinterpret_cast<std::int32_t*>(out + p.sums()) + tile * kTile;
+  std::byte* at = out + tile * p.tile_bytes();
+  __m512i sum[kTile];
+  __m512 inverse[kTile];
+  for (std::size_t j = 0; j < kTile; ++j) {
+    sum[j] = _mm512_setzero_si512();
+    scales[j] = j < count ? row_scale(x[j], depth) : 0.0F;
+    inverse[j] = _mm512_set1_ps(scales[j] == 0 ? 0.0F : 1.0F / scales[j]);
+  }
+  const std::size_t width = split ? 2 : 1;
+  __m512i rows[4][kTile];  // [high, low] of one chunk, or of the even and the odd columns of two
+  for (auto& r : rows) {
+    for (auto& v : r) v = _mm512_setzero_si512();
+  }
+  for (std::size_t c = 0; c < p.chunks; c += width) {
+    for (std::size_t j = 0; j < count; ++j) {
+      const std::size_t k = c * 64;
+      const Planes a = quantise(x[j] + k, depth - k, inverse[j], sum[j]);
+      if (!split) {
+        rows[0][j] = a.high;
+        rows[1][j] = a.low;
+        continue;
+      }
+      const Planes b = depth > k + 64 ? quantise(x[j] + k + 64, depth - k - 64, inverse[j], sum[j])
+                                      : Planes{_mm512_setzero_si512(), _mm512_setzero_si512()};
+      rows[0][j] = even_bytes(a.high, b.high);
+      rows[1][j] = even_bytes(a.low, b.low);
+      rows[2][j] = odd_bytes(a.high, b.high);
+      rows[3][j] = odd_bytes(a.low, b.low);
+    }
+    for (std::size_t i = 0; i < 2 * width; ++i) {
+      __m512i r[kTile];
+      for (std::size_t j = 0; j < kTile; ++j) r[j] = rows[i][j];
+      store_chunk(r, p.inputs, at + c * p.step() + i * p.chunk_bytes());
+    }
+  }
+  for (std::size_t j = 0; j < kTile; ++j) sums[j] = _mm512_reduce_add_epi32(sum[j]);
+}
+
+/// Round to nearest even, as 16 words.
+__m256i to_bf16_bits(__m512 x) {
+  const __m512i bits = _mm512_castps_si512(x);
+  const __m512i odd = _mm512_and_si512(_mm512_srli_epi32(bits, 16), _mm512_set1_epi32(1));
+  const __m512i rounded = _mm512_add_epi32(bits, _mm512_add_epi32(odd, _mm512_set1_epi32(0x7fff)));
+  const __mmask16 nan = _mm512_cmp_ps_mask(x, x, _CMP_UNORD_Q);
+  return _mm512_cvtepi32_epi16(
+      _mm512_srli_epi32(_mm512_mask_mov_epi32(rounded, nan, _mm512_set1_epi32(0x7fc00000)), 16));
+}
+__m512 from_bf16_bits(__m256i bits) {
+  return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(bits), 16));
+}
+
+void pack_bf16(const float* const* x, std::size_t count, std::size_t depth, const Packed& p,
+               std::size_t tile, std::byte* out) {
+  std::byte* at = out + tile * p.tile_bytes();
+  __m512i rows[2][kTile];
+  for (auto& r : rows) {
+    for (auto& v : r) v = _mm512_setzero_si512();
+  }
+  for (std::size_t c = 0; c < p.chunks; ++c) {
+    for (std::size_t j = 0; j < count; ++j) {
+      __m256i high[2];
+      __m256i low[2];
+      for (std::size_t i = 0; i < 2; ++i) {
+        const std::size_t k = c * 32 + i * 16;
+        const __mmask16 mask = depth > k ? first16(depth - k) : __mmask16{0};
+        const __m512 v = _mm512_maskz_loadu_ps(mask, x[j] + k);
+        high[i] = to_bf16_bits(v);
+        low[i] = to_bf16_bits(_mm512_sub_ps(v, from_bf16_bits(high[i])));
+      }
+      rows[0][j] = _mm512_inserti64x4(_mm512_castsi256_si512(high[0]), high[1], 1);
+      rows[1][j] = _mm512_inserti64x4(_mm512_castsi256_si512(low[0]), low[1], 1);
+    }
+    for (std::size_t i = 0; i < p.planes; ++i) {
+      __m512i r[kTile];
+      for (std::size_t j = 0; j < kTile; ++j) r[j] = rows[i][j];
+      store_chunk(r, p.inputs, at + c * p.step() + i * p.chunk_bytes());
+    }
+  }
+}
+
+std::size_t packed_bytes(InputKind kind, std::size_t rows, std::size_t depth) {
+  return Packed(kind, rows, depth).bytes();
+}
+
+void pack(InputKind kind, Rows<const float> x, const std::uint32_t* index, std::size_t rows,
+          std::size_t first, std::size_t last, std::size_t depth, std::byte* out) {
+  const Packed p(kind, rows, depth);
+  for (std::size_t r = first; r < last; r += kTile) {
+    const float* inputs[kTile];
+    const std::size_t count = last - r < kTile ? last - r : kTile;
+    for (std::size_t j = 0; j < count; ++j)
+      inputs[j] = x.row(index == nullptr ? r + j : index[r + j]);
+    if (kind == InputKind::int16 || kind == InputKind::int16_split) {
+      pack_int16(kind == InputKind::int16_split, inputs, count, depth, p, r / kTile, out);
+    } else {
+      pack_bf16(inputs, count, depth, p, r / kTile, out);
+    }
+  }
+}
+
+// What the bytes of A and B are.
+enum class Operands { bf16, signed_bytes, unsigned_weights };
+
+template <Operands kind, int c, int a, int b>
+void dot() {
+  if constexpr (kind == Operands::bf16) {
+    _tile_dpbf16ps(c, a, b);
+  } else if constexpr (kind == Operands::signed_bytes) {
+    _tile_dpbssd(c, a, b);
+  } else {
+    _tile_dpbusd(c, a, b);
+  }
+}
+
+/// A panel of 32 weight rows, as two tiles a chunk.
+struct Panel {
+  const std::byte* data;
+  std::size_t second;  ///< bytes from the first tile to the second
+  std::size_t stride;  ///< from row to row
+  std::size_t step;    ///< from chunk to chunk
+};
+
+/// c[2 w + i] = panel tile w times inputs i, for two B operands `second` bytes apart.
+template <Operands kind>
+void multiply_pair(const Panel& a, const std::byte* b, std::size_t second, std::size_t b_step,
+                   std::size_t b_stride, std::size_t chunks, const std::byte* next,
+                   std::int32_t (&c)[4][256]) {
+  _tile_zero(0);
+  _tile_zero(1);
+  _tile_zero(2);
+  _tile_zero(3);
+  const std::byte* at = a.data;
+  for (std::size_t i = 0; i < chunks; ++i, at += a.step, b += b_step) {
+    amx::load<4>(at, static_cast<long>(a.stride));
+    amx::load<6>(b, static_cast<long>(b_stride));
+    dot<kind, 0, 4, 6>();
+    amx::load<7>(b + second, static_cast<long>(b_stride));
+    dot<kind, 1, 4, 7>();
+    amx::load<5>(at + a.second, static_cast<long>(a.stride));
+    dot<kind, 2, 5, 6>();
+    dot<kind, 3, 5, 7>();
+    if (next != nullptr) {
+      for (std::size_t r = 0; r < kPanel; ++r) {
+        _mm_prefetch(reinterpret_cast<const char*>(next + i * 64 + r * a.stride), _MM_HINT_T1);
+      }
+    }
+  }
+  amx::store<0>(c[0], 64);
+  amx::store<1>(c[1], 64);
+  amx::store<2>(c[2], 64);
+  amx::store<3>(c[3], 64);
+}
+
+/// The same for one B operand.
+template <Operands kind>
+void multiply_one(const Panel& a, const std::byte* b, std::size_t b_step, std::size_t b_stride,
+                  std::size_t chunks, const std::byte* next, std::int32_t (&c)[4][256]) {
+  _tile_zero(0);
+  _tile_zero(2);
+  const std::byte* at = a.data;
+  for (std::size_t i = 0; i < chunks; ++i, at += a.step, b += b_step) {
+    amx::load<4>(at, static_cast<long>(a.stride));
+    amx::load<6>(b, static_cast<long>(b_stride));
+    dot<kind, 0, 4, 6>();
+    amx::load<5>(at + a.second, static_cast<long>(a.stride));
+    dot<kind, 2, 5, 6>();
+    if (next != nullptr) {
+      for (std::size_t r = 0; r < kPanel; ++r) {
+        _mm_prefetch(reinterpret_cast<const char*>(next + i * 64 + r * a.stride), _MM_HINT_T1);
+      }
+    }
+  }
+  amx::store<0>(c[0], 64);
+  amx::store<2>(c[2], 64);
+}
+
+/// Writes 16 output columns of a tile, given as value(n): column n for all inputs.
+template <class Value>
+void store_columns(Value&& value, std::size_t columns, std::size_t inputs, float* y,
+                   std::size_t stride) {
+  __m512i v[16];
+  for (std::size_t n = 0; n < 16; ++n) v[n] = _mm512_castps_si512(value(n));
+  transpose(v);
+  for (std::size_t j = 0; j < inputs; ++j) {
+    _mm512_mask_storeu_ps(y + j * stride, first16(columns), _mm512_castsi512_ps(v[j]));
+  }
+}
+
+/// Column j of a tile of 16 rows: what one input got.
+__m512i column(const std::int32_t* c, std::size_t j) {
+  const __m512i rows =
+      _mm512_setr_epi32(0, 16, 32, 48, 64, 80, 96, 112, 128, 144, 160, 176, 192, 208, 224, 240);
+  return _mm512_i32gather_epi32(rows, c + j, 4);
+}
+
+/// float(256 high + low - sum) * scale, the integer exact.
+__m512 combine(__m512i high, __m512i low, __m512i sum, __m512 scale) {
+  const auto half = [](__m256i h, __m256i l, __m256i s) {
+    return _mm512_cvtpd_ps(_mm512_sub_pd(
+        _mm512_fmadd_pd(_mm512_cvtepi32_pd(h), _mm512_set1_pd(256), _mm512_cvtepi32_pd(l)),
+        _mm512_mul_pd(_mm512_cvtepi32_pd(s), _mm512_set1_pd(128))));
+  };
+  const __m256 a =
+      half(_mm512_castsi512_si256(high), _mm512_castsi512_si256(low), _mm512_castsi512_si256(sum));
+  const __m256 b = half(_mm512_extracti64x4_epi64(high, 1), _mm512_extracti64x4_epi64(low, 1),
+                        _mm512_extracti64x4_epi64(sum, 1));
+  return _mm512_mul_ps(_mm512_insertf32x8(_mm512_castps256_ps512(a), b, 1), scale);
+}
+
+/// Few inputs go column by column, more through a transposition.
+constexpr std::size_t kFew = 4;
+
+void store_int16(const std::int32_t* high, const std::int32_t* low, const float* weight_scales,
+                 const float* scales, const std::int32_t* sums, std::size_t columns,
+                 std::size_t inputs, float* y, std::size_t stride) {
+  if (inputs <= kFew) {
+    const __m512 scale = _mm512_loadu_ps(weight_scales);
+    for (std::size_t j = 0; j < inputs; ++j) {
+      _mm512_mask_storeu_ps(y + j * stride, first16(columns),
+                            combine(column(high, j), column(low, j), _mm512_set1_epi32(sums[j]),
+                                    _mm512_mul_ps(scale, _mm512_set1_ps(scales[j]))));
+    }
+    return;
+  }
+  const __m512 scale = _mm512_loadu_ps(scales);
+  const __m512i sum = _mm512_loadu_si512(sums);
+  store_columns(
+      [&](std::size_t n) {
+        return combine(_mm512_loadu_si512(high + n * 16), _mm512_loadu_si512(low + n * 16), sum,
+                       _mm512_mul_ps(_mm512_set1_ps(weight_scales[n]), scale));
+      },
+      columns, inputs, y, stride);
+}
+
+void store_bf16(const std::int32_t* c, const std::int32_t* low, std::size_t columns,
+                std::size_t inputs, float* y, std::size_t stride) {
+  const auto value = [](__m512i a, __m512i b) {
+    return _mm512_add_ps(_mm512_castsi512_ps(a), _mm512_castsi512_ps(b));
+  };
+  if (inputs <= kFew) {
+    for (std::size_t j = 0; j < inputs; ++j) {
+      const __m512i b = low == nullptr ? _mm512_setzero_si512() : column(low, j);
+      _mm512_mask_storeu_ps(y + j * stride, first16(columns), value(column(c, j), b));
+    }
+    return;
+  }
+  store_columns(
+      [&](std::size_t n) {
+        return value(_mm512_loadu_si512(c + n * 16),
+                     low == nullptr ? _mm512_setzero_si512() : _mm512_loadu_si512(low + n * 16));
+      },
+      columns, inputs, y, stride);
+}
+
+/// Rows [n, n + count) of bytes copied into tiles, 0 past the end.
+Panel stage_bytes(const WeightView& w, std::size_t n, std::size_t count, std::size_t row_size,
+                  std::size_t chunks, std::byte* scratch) {
+  for (std::size_t c = 0; c < chunks; ++c) {
+    const __mmask64 mask = first64(row_size - c * 64);
+    for (std::size_t r = 0; r < kPanel; ++r) {
+      const __m512i v = r < count
+                            ? _mm512_maskz_loadu_epi8(mask, w.data + (n + r) * w.row_bytes + c * 64)
+                            : _mm512_setzero_si512();
+      _mm512_store_si512(scratch + (c * kPanel + r) * 64, v);
+    }
+  }
+  return {scratch, kTile * 64, 64, kPanel * 64};
+}
+
+float whole_row_scale(const WeightView& w, std::size_t r) {
+  const std::byte* at = w.scales + r * w.scale_row_bytes;
+  const float scale =
+      w.scale_code == ScaleCode::bf16
+          ? _mm512_cvtss_f32(from_bf16_bits(_mm256_set1_epi16(*reinterpret_cast<const short*>(at))))
+          : *reinterpret_cast<const float*>(at);
+  return scale * w.global;
+}
+
+template <Operands kind>
+void multiply_int16(const WeightView& w, std::size_t first, std::size_t last, const Packed& p,
+                    const std::byte* packed, std::size_t rows, Rows<float> y, std::byte* scratch) {
+  alignas(64) std::int32_t c[4][256];
+  alignas(64) float weight_scales[kPanel];
+  alignas(64) static constexpr std::int32_t kNoSums[kTile] = {};
+  const bool in_place = w.code != WeightCode::u4 && w.cols % 64 == 0;
+  for (std::size_t n = first; n < last; n += kPanel) {
+    const std::size_t count = last - n < kPanel ? last - n : kPanel;
+    const bool more = last - n >= 2 * kPanel;
+    Panel panel{w.data + n * w.row_bytes, kTile * w.row_bytes, w.row_bytes, 64};
+    if (w.code == WeightCode::u4) {
+      for (std::size_t r = 0; r < count; ++r) {
+        weight_scales[r] = avx512::expand_stepped(
+            w, n + r, more ? kPanel : 0, [&](std::size_t block, __m512i even, __m512i odd) {
+              std::byte* at = scratch + (2 * block * kPanel + r) * 64;
+              _mm512_store_si512(at, even);
+              _mm512_store_si512(at + kPanel * 64, odd);
+            });
+      }
+      panel = {scratch, kTile * 64, 64, kPanel * 64};
+    } else {
+      for (std::size_t r = 0; r < count; ++r) weight_scales[r] = whole_row_scale(w, n + r);
+      if (!in_place || count < kPanel) {
+        panel = stage_bytes(w, n, count, w.cols, p.chunks, scratch);
+      }
+    }
+    for (std::size_t r = count; r < kPanel; ++r) weight_scales[r] = 0;
+    for (std::size_t tile = 0; tile < p.tiles; ++tile) {
+      const std::byte* next =
+          more && tile == 0 && panel.step == 64 ? panel.data + kPanel * w.row_bytes : nullptr;
+      multiply_pair<kind>(panel, packed + tile * p.tile_bytes(), p.chunk_bytes(), p.step(),
+                          p.inputs * 4, p.chunks, next, c);
+      const auto* scales = reinterpret_cast<const float*>(packed + p.scales()) + tile * kTile;
+      const auto* sums =
+          kind == Operands::unsigned_weights
+              ? reinterpret_cast<const std::int32_t*>(packed + p.sums()) + tile * kTile
+              : kNoSums;
+      const std::size_t r = tile * kTile;
+      const std::size_t inputs = rows - r < kTile ? rows - r : kTile;
+      for (std::size_t half = 0; half < 2 && half * kTile < count; ++half) {
+        store_int16(c[2 * half], c[2 * half + 1], weight_scales + half * kTile, scales, sums,
+                    count - half * kTile, inputs, y.row(r) + (n - first) + half * kTile, y.stride);
+      }
+    }
+  }
+}
+
+void multiply_bf16(const WeightView& w, std::size_t first, std::size_t last, const Packed& p,
+                   const std::byte* packed, std::size_t rows, Rows<float> y, std::byte* scratch) {
+  alignas(64) std::int32_t c[4][256];
+  for (std::size_t n = first; n < last; n += kPanel) {
+    const std::size_t count = last - n < kPanel ? last - n : kPanel;
+    const bool more = last - n >= 2 * kPanel;
+    Panel panel{w.data + n * w.row_bytes, kTile * w.row_bytes, w.row_bytes, 64};
+    if (w.cols % 32 != 0 || count < kPanel) {
+      panel = stage_bytes(w, n, count, w.cols * 2, p.chunks, scratch);
+    }
+    for (std::size_t tile = 0; tile < p.tiles;) {
+      const std::byte* next =
+          more && tile == 0 && panel.step == 64 ? panel.data + kPanel * w.row_bytes : nullptr;
+      const std::byte* b = packed + tile * p.tile_bytes();
+      const std::size_t r = tile * kTile;
+      // One plane: two tiles of inputs side by side, or the last one alone.
+      const bool pair = p.planes == 2 || tile + 1 < p.tiles;
+      if (pair) {
+        multiply_pair<Operands::bf16>(panel, b, p.planes == 2 ? p.chunk_bytes() : p.tile_bytes(),
+                                      p.step(), p.inputs * 4, p.chunks, next, c);
+      } else {
+        multiply_one<Operands::bf16>(panel, b, p.step(), p.inputs * 4, p.chunks, next, c);
+      }
+      const auto inputs_at = [&](std::size_t row) {
+        return rows - row < kTile ? rows - row : kTile;
+      };
+      for (std::size_t half = 0; half < 2 && half * kTile < count; ++half) {
+        float* out = y.row(r) + (n - first) + half * kTile;
+        const std::size_t columns = count - half * kTile;
+        store_bf16(c[2 * half], p.planes == 2 ? c[2 * half + 1] : nullptr, columns, inputs_at(r),
+                   out, y.stride);
+        if (pair && p.planes == 1) {
+          store_bf16(c[2 * half + 1], nullptr, columns, inputs_at(r + kTile),
+                     out + kTile * y.stride, y.stride);
+        }
+      }
+      tile += pair && p.planes == 1 ? 2 : 1;
+    }
+  }
+}
+
+std::size_t scratch_bytes(const WeightView& w, InputKind kind) {
+  return Packed(kind, 1, w.cols).chunks * kPanel * 64;
+}
+
+void multiply(const WeightView& w, std::size_t first, std::size_t last, InputKind kind,
+              const std::byte* packed, std::size_t rows, Rows<float> y, std::byte* scratch) {
+  const Packed p(kind, rows, w.cols);
+  amx::configure(static_cast<int>(p.inputs));
+  if (kind == InputKind::bf16 || kind == InputKind::wide) {
+    multiply_bf16(w, first, last, p, packed, rows, y, scratch);
+  } else if (w.code == WeightCode::u8) {
+    multiply_int16<Operands::unsigned_weights>(w, first, last, p, packed, rows, y, scratch);
+  } else {
+    multiply_int16<Operands::signed_bytes>(w, first, last, p, packed, rows, y, scratch);
+  }
+  amx::release();
+}
+
+}  // namespace
+
+void add_amx_linear(Kernels& table) {
+  table.packed_bytes = packed_bytes;
+  table.pack = pack;
+  table.scratch_bytes = scratch_bytes;
+  table.multiply = multiply;
+}
+
+}  // namespace zaya
