@@ -246,11 +246,11 @@ enum class Operands { bf16, signed_bytes, unsigned_weights };
 template <Operands kind, int c, int a, int b>
 void dot() {
   if constexpr (kind == Operands::bf16) {
-    _tile_dpbf16ps(c, a, b);
+    amx::dot_bf16<c, a, b>();
   } else if constexpr (kind == Operands::signed_bytes) {
-    _tile_dpbssd(c, a, b);
+    amx::dot_signed<c, a, b>();
   } else {
-    _tile_dpbusd(c, a, b);
+    amx::dot_unsigned_signed<c, a, b>();
   }
 }
 
@@ -267,10 +267,10 @@ template <Operands kind>
 void multiply_pair(const Panel& a, const std::byte* b, std::size_t second, std::size_t b_step,
                    std::size_t b_stride, std::size_t chunks, const std::byte* next,
                    std::int32_t (&c)[4][256]) {
-  _tile_zero(0);
-  _tile_zero(1);
-  _tile_zero(2);
-  _tile_zero(3);
+  amx::zero<0>();
+  amx::zero<1>();
+  amx::zero<2>();
+  amx::zero<3>();
   const std::byte* at = a.data;
   for (std::size_t i = 0; i < chunks; ++i, at += a.step, b += b_step) {
     amx::load<4>(at, static_cast<long>(a.stride));
@@ -297,8 +297,8 @@ void multiply_pair(const Panel& a, const std::byte* b, std::size_t second, std::
 template <Operands kind>
 void multiply_one(const Panel& a, const std::byte* b, std::size_t b_step, std::size_t b_stride,
                   std::size_t chunks, const std::byte* next, std::int32_t (&c)[4][256]) {
-  _tile_zero(0);
-  _tile_zero(2);
+  amx::zero<0>();
+  amx::zero<2>();
   const std::byte* at = a.data;
   for (std::size_t i = 0; i < chunks; ++i, at += a.step, b += b_step) {
     amx::load<4>(at, static_cast<long>(a.stride));
