@@ -1,11 +1,13 @@
 // The kernels over a vector type V, written once and compiled for each instruction set: the file
-// that includes this defines, in an anonymous namespace, struct V with
+// that includes this includes v_ISA-inl.h before, in the same anonymous namespace: struct V with
 //   lanes, Float, zero, set, load, load_some (first n lanes, others 0) for float and bf16, store,
 //   store_some, add, sub, mul, div, fma (a * b + c), max and min (the second operand where one is
 //   NaN), round (to nearest), scale (v * 2^n), zero_where_less, sum (over lanes, in fixed order).
 // No include guard and no include of its own: it belongs inside that namespace.
 
 constexpr std::size_t kLanes = V::lanes;
+
+#include "compute/kernels/exp-inl.h"
 
 /// R rows by C columns of the product, each in one vector of partial sums: lane l holds the terms
 /// with k = l mod lanes. The order of additions is the same for every R and C.
@@ -104,27 +106,6 @@ void weighted_sum(Rows<const T> v, Rows<const float> p, const float* scale, Rows
       V::store_some(out + i, sum, n);
     }
   }
-}
-
-/// exp(x) to about one unit in the last place: x = n ln2 + r, |r| <= ln2 / 2, and the Taylor
-/// polynomial of degree 7 in r. Results below the smallest normal float are 0.
-inline V::Float exp(V::Float x) {
-  const V::Float low = V::set(-87.33654F);
-  // The second operand survives a NaN, so NaN comes out as NaN.
-  const V::Float clamped = V::min(V::set(88.72283F), V::max(low, x));
-  const V::Float n = V::round(V::mul(clamped, V::set(1.44269504F)));
-  // ln2 in two parts, so that n * ln2 loses no bits.
-  V::Float r = V::fma(n, V::set(-0.693359375F), clamped);
-  r = V::fma(n, V::set(2.12194440e-4F), r);
-  V::Float e = V::set(1.0F / 5040);
-  e = V::fma(e, r, V::set(1.0F / 720));
-  e = V::fma(e, r, V::set(1.0F / 120));
-  e = V::fma(e, r, V::set(1.0F / 24));
-  e = V::fma(e, r, V::set(1.0F / 6));
-  e = V::fma(e, r, V::set(0.5F));
-  e = V::fma(e, r, V::set(1.0F));
-  e = V::fma(e, r, V::set(1.0F));
-  return V::zero_where_less(x, low, V::scale(e, n));
 }
 
 float exp_shifted(float* x, std::size_t n, float shift) {

@@ -1,0 +1,59 @@
+// The vector type V of AVX2, as vector-inl.h asks for it. To be included after immintrin.h in the
+// anonymous namespace of the kernels.
+
+struct V {
+  using Float = __m256;
+  static constexpr std::size_t lanes = 8;
+  static constexpr int tile_rows = 2;  // 2 x 4 sums, 4 weights and an input fill 13 of 16 registers
+
+  static __m256i first(std::size_t n) {
+    return _mm256_cmpgt_epi32(_mm256_set1_epi32(static_cast<int>(n)),
+                              _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
+  }
+  static Float widen(__m128i v) {
+    return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(v), 16));
+  }
+
+  static Float zero() { return _mm256_setzero_ps(); }
+  static Float set(float v) { return _mm256_set1_ps(v); }
+  static Float load(const float* p) { return _mm256_loadu_ps(p); }
+  static Float load(const bf16* p) {
+    return widen(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
+  }
+  static Float load_some(const float* p, std::size_t n) { return _mm256_maskload_ps(p, first(n)); }
+  static Float load_some(const bf16* p, std::size_t n) {
+    alignas(16) bf16 some[lanes] = {};
+    for (std::size_t i = 0; i < n && i < lanes; ++i) some[i] = p[i];
+    return load(some);
+  }
+  static void store(float* p, Float v) { _mm256_storeu_ps(p, v); }
+  static void store_some(float* p, Float v, std::size_t n) { _mm256_maskstore_ps(p, first(n), v); }
+  static Float add(Float a, Float b) { return _mm256_add_ps(a, b); }
+  static Float sub(Float a, Float b) { return _mm256_sub_ps(a, b); }
+  static Float mul(Float a, Float b) { return _mm256_mul_ps(a, b); }
+  static Float div(Float a, Float b) { return _mm256_div_ps(a, b); }
+  static Float fma(Float a, Float b, Float c) { return _mm256_fmadd_ps(a, b, c); }
+  static Float max(Float a, Float b) { return _mm256_max_ps(a, b); }
+  static Float min(Float a, Float b) { return _mm256_min_ps(a, b); }
+  static Float round(Float v) {
+    return _mm256_round_ps(v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+  }
+  /// v * 2^n for whole n from -126 to 128, in two steps so that 2^128 need not be a float.
+  static Float scale(Float v, Float n) {
+    const __m256i whole = _mm256_cvtps_epi32(n);
+    const __m256i half = _mm256_srai_epi32(whole, 1);
+    const auto power = [](__m256i e) {
+      return _mm256_castsi256_ps(
+          _mm256_slli_epi32(_mm256_add_epi32(e, _mm256_set1_epi32(127)), 23));
+    };
+    return mul(mul(v, power(half)), power(_mm256_sub_epi32(whole, half)));
+  }
+  static Float zero_where_less(Float a, Float b, Float v) {
+    return _mm256_and_ps(_mm256_cmp_ps(a, b, _CMP_NLT_UQ), v);
+  }
+  static float sum(Float v) {
+    const __m128 four = _mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));
+    const __m128 two = _mm_add_ps(four, _mm_movehl_ps(four, four));
+    return _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)));
+  }
+};
