@@ -181,14 +181,54 @@ float e8m0_to_float(std::uint8_t code) {
   return std::bit_cast<float>(static_cast<std::uint32_t>(code) << 23U);
 }
 
+const float* byte_values(WeightCode code) {
+  const auto make = [](WeightCode of) {
+    const std::size_t each = 8 / code_bits(of);
+    std::array<float, 512> values{};
+    for (std::size_t b = 0; b < 256; ++b) {
+      const auto byte = static_cast<std::byte>(b);
+      for (std::size_t i = 0; i < each; ++i) values[b * each + i] = code_value(of, &byte, i);
+    }
+    return values;
+  };
+  static const auto i8 = make(WeightCode::i8);
+  static const auto u8 = make(WeightCode::u8);
+  static const auto e4m3 = make(WeightCode::e4m3);
+  static const auto u4 = make(WeightCode::u4);
+  static const auto e2m1 = make(WeightCode::e2m1);
+  static const auto nf4 = make(WeightCode::nf4);
+  switch (code) {
+    case WeightCode::i8:
+      return i8.data();
+    case WeightCode::u8:
+      return u8.data();
+    case WeightCode::e4m3:
+      return e4m3.data();
+    case WeightCode::u4:
+      return u4.data();
+    case WeightCode::e2m1:
+      return e2m1.data();
+    case WeightCode::nf4:
+      return nf4.data();
+    case WeightCode::f32:
+    case WeightCode::bf16:
+      break;
+  }
+  return nullptr;
+}
+
+float scale_of(const WeightView& view, std::size_t r, std::size_t c) {
+  const std::byte* scales = view.scales + r / view.scale_rows * view.scale_row_bytes;
+  return scale_value(view.scale_code, scales, c / view.scale_cols) * view.global;
+}
+
 void copy_row(const WeightView& view, std::size_t r, std::size_t first, std::size_t n, float* out) {
   const std::byte* row = view.data + r * view.row_bytes;
-  const std::byte* scales = view.scales + r / view.scale_rows * view.scale_row_bytes;
   for (std::size_t i = 0; i < n;) {
     const std::size_t group = (first + i) / view.scale_cols;
     const std::size_t end =
         view.scale_code == ScaleCode::none ? n : std::min(n, (group + 1) * view.scale_cols - first);
-    const float scale = scale_value(view.scale_code, scales, group) * view.global;
+    const float scale = scale_of(view, r, first + i);
     for (; i < end; ++i) out[i] = code_value(view.code, row, first + i) * scale;
   }
 }

@@ -61,6 +61,13 @@ float nf4_to_float(unsigned code);
 float e4m3_to_float(std::uint8_t code);  ///< NaN for 0x7f and 0xff
 float e8m0_to_float(std::uint8_t code);  ///< 2^(code - 127); NaN for 0xff
 
+/// The values, without scales, of the codes in each of the 256 bytes: [256] for codes of 8 bits,
+/// [256][2] for codes of 4. Null for wider codes.
+const float* byte_values(WeightCode code);
+
+/// What the code at row r, column c is multiplied by: its scale times the global one.
+float scale_of(const WeightView& view, std::size_t r, std::size_t c);
+
 /// Columns [first, first + n) of row r as fp32: the definition every kernel is tested against.
 void copy_row(const WeightView& view, std::size_t r, std::size_t first, std::size_t n, float* out);
 inline void copy_row(const WeightView& view, std::size_t r, float* out) {

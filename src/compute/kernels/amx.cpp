@@ -5,7 +5,9 @@ namespace zaya {
 Kernels amx_kernels() {
   Kernels table = avx512_kernels();
   table.isa = Isa::amx;
-  add_amx_linear(table);
+  table.attention = amx_attention();
+  table.floats = kAmxFloats;
+  table.integers = kAmxIntegers;
   return table;
 }
 

@@ -7,11 +7,17 @@ namespace {
 
 #include "compute/kernels/v_avx2-inl.h"
 #include "compute/kernels/vector-inl.h"
+// After the above.
+#include "compute/kernels/linear_floats-inl.h"
 
 }  // namespace
 
 Kernels avx2_kernels() {
-  return make_table(Isa::avx2);
+  Kernels table = make_table(Isa::avx2);
+  table.attention = avx2_attention();
+  table.floats = kFloats;
+  table.integers = kAvx2Integers;
+  return table;
 }
 
 }  // namespace zaya

@@ -7,11 +7,19 @@ namespace {
 
 #include "compute/kernels/v_avx512-inl.h"
 #include "compute/kernels/vector-inl.h"
+// After the above.
+#include "compute/kernels/linear_floats-inl.h"
 
 }  // namespace
 
+const LinearKernels kAvx512Floats = kFloats;
+
 Kernels avx512_kernels() {
-  return make_table(Isa::avx512);
+  Kernels table = make_table(Isa::avx512);
+  table.attention = avx512_attention();
+  table.floats = kAvx512Floats;
+  table.integers = kAvx512Integers;
+  return table;
 }
 
 }  // namespace zaya

@@ -5,6 +5,7 @@
 
 #include "base/dtype.h"
 #include "compute/cpu.h"
+#include "compute/kernels/attention.h"
 #include "compute/weight_view.h"
 
 namespace zaya {
@@ -29,6 +30,26 @@ enum class InputKind : std::uint8_t {
                 ///< before the odd ones, as their codes unpack
 };
 
+/// Products with stored weights. Rows of inputs are packed once, then multiplied with any number of
+/// matrices that read them alike; the packed form is the instruction set's own.
+struct LinearKernels {
+  std::size_t (*packed_bytes)(InputKind kind, std::size_t rows, std::size_t depth) = nullptr;
+
+  /// Packs rows [first, last) of `rows`, of which row r is x.row(index[r]), or x.row(r) when index
+  /// is null. `first` must be a multiple of kPackRows.
+  void (*pack)(InputKind kind, Rows<const float> x, const std::uint32_t* index, std::size_t rows,
+               std::size_t first, std::size_t last, std::size_t depth, std::byte* out) = nullptr;
+  static constexpr std::size_t kPackRows = 16;
+
+  /// y[r][n - first] = sum over k of x[r][k] w[n][k], for n in [first, last) and all packed rows.
+  /// `scratch`: scratch_bytes() bytes of the calling thread. packed and scratch are 64-byte
+  /// aligned.
+  std::size_t (*scratch_bytes)(const WeightView& w, InputKind kind) = nullptr;
+  void (*multiply)(const WeightView& w, std::size_t first, std::size_t last, InputKind kind,
+                   const std::byte* packed, std::size_t rows, Rows<float> y,
+                   std::byte* scratch) = nullptr;
+};
+
 /// The seam between the model and the instruction sets: one table of functions each. All sums are
 /// taken in fp32. Every output element is accumulated in an order that depends on the depth alone,
 /// so results do not change with the number of rows, columns or threads a caller splits by.
@@ -41,22 +62,11 @@ struct Kernels {
   void (*matmul_bf16)(Rows<const bf16> w, Rows<const float> x, Rows<float> y, std::size_t rows,
                       std::size_t cols, std::size_t depth) = nullptr;
 
-  /// Rows of inputs are packed once, then multiplied with any number of matrices that read them
-  /// alike. The packed form is the instruction set's own. Rows [first, last) of `rows` can be
-  /// packed apart from the others when first is a multiple of kPackRows; row r is x.row(index[r]),
-  /// or x.row(r) when index is null.
-  static constexpr std::size_t kPackRows = 16;
-  std::size_t (*packed_bytes)(InputKind kind, std::size_t rows, std::size_t depth) = nullptr;
-  void (*pack)(InputKind kind, Rows<const float> x, const std::uint32_t* index, std::size_t rows,
-               std::size_t first, std::size_t last, std::size_t depth, std::byte* out) = nullptr;
-
-  /// y[r][n - first] = sum over k of x[r][k] w[n][k], for n in [first, last) and all packed rows.
-  /// `scratch`: scratch_bytes() bytes of the calling thread. packed and scratch are 64-byte
-  /// aligned.
-  std::size_t (*scratch_bytes)(const WeightView& w, InputKind kind) = nullptr;
-  void (*multiply)(const WeightView& w, std::size_t first, std::size_t last, InputKind kind,
-                   const std::byte* packed, std::size_t rows, Rows<float> y,
-                   std::byte* scratch) = nullptr;
+  LinearKernels floats{};    ///< wide and bf16 inputs, weights of any format
+  LinearKernels integers{};  ///< int16 and int16_split inputs
+  const LinearKernels& linear(InputKind kind) const {
+    return kind == InputKind::wide || kind == InputKind::bf16 ? floats : integers;
+  }
 
   /// y[r][i] = y[r][i] * scale[r] + sum over t < count of p[r][t] v[t][i], for i < width.
   void (*weighted_sum_f32)(Rows<const float> v, Rows<const float> p, const float* scale,
@@ -73,6 +83,8 @@ struct Kernels {
   void (*swiglu)(const float* gate, const float* up, float* out, std::size_t n) = nullptr;
 
   float (*sum_of_squares)(const float* x, std::size_t n) = nullptr;
+
+  AttentionKernels attention{};
 };
 
 /// The table of one instruction set; the host must have it.

@@ -1,7 +1,7 @@
 #include <immintrin.h>
 
 #include "compute/kernels/amx_tiles.h"
-#include "compute/kernels/expand_avx512.h"
+#include "compute/kernels/linear_avx512.h"
 #include "compute/kernels/tables.h"
 
 // Products on AMX tiles. Weights are the left operand: 16 rows of them, 64 bytes deep, are a tile
@@ -15,8 +15,7 @@
 namespace zaya {
 namespace {
 
-using avx512::first16;
-using avx512::first64;
+using namespace avx512;
 
 constexpr std::size_t kTile = 16;   // rows of a tile
 constexpr std::size_t kPanel = 32;  // weight rows that pass through the tiles together
@@ -87,55 +86,6 @@ void store_chunk(__m512i r[16], std::size_t inputs, std::byte* out) {
   }
 }
 
-__m512i abs_bits(__m512 x) {
-  return _mm512_and_si512(_mm512_castps_si512(x), _mm512_set1_epi32(0x7fffffff));
-}
-
-/// The scale of a row: its largest magnitude is 127 * 256. A NaN anywhere makes it NaN.
-float row_scale(const float* x, std::size_t depth) {
-  __m512i most = _mm512_setzero_si512();
-  for (std::size_t k = 0; k < depth; k += 16) {
-    most = _mm512_max_epi32(most, abs_bits(_mm512_maskz_loadu_ps(first16(depth - k), x + k)));
-  }
-  const __m512i bits = _mm512_set1_epi32(_mm512_reduce_max_epi32(most));
-  return _mm512_cvtss_f32(_mm512_castsi512_ps(bits)) / 32512.0F;
-}
-
-struct Planes {
-  __m512i high;
-  __m512i low;
-};
-
-/// 64 columns of a row as bytes of the two planes; adds the integers to `sum`.
-Planes quantise(const float* x, std::size_t n, __m512 inverse, __m512i& sum) {
-  __m128i high[4];
-  __m128i low[4];
-  for (std::size_t i = 0; i < 4; ++i) {
-    const __mmask16 mask = n > 16 * i ? first16(n - 16 * i) : __mmask16{0};
-    const __m512i v =
-        _mm512_cvtps_epi32(_mm512_mul_ps(_mm512_maskz_loadu_ps(mask, x + 16 * i), inverse));
-    sum = _mm512_add_epi32(sum, v);
-    low[i] = _mm512_cvtepi32_epi8(v);
-    high[i] =
-        _mm512_cvtepi32_epi8(_mm512_srai_epi32(_mm512_add_epi32(v, _mm512_set1_epi32(128)), 8));
-  }
-  const auto join = [](const __m128i p[4]) {
-    __m512i all = _mm512_castsi128_si512(p[0]);
-    all = _mm512_inserti32x4(all, p[1], 1);
-    all = _mm512_inserti32x4(all, p[2], 2);
-    return _mm512_inserti32x4(all, p[3], 3);
-  };
-  return {join(high), join(low)};
-}
-
-__m512i even_bytes(__m512i a, __m512i b) {
-  return _mm512_inserti64x4(_mm512_castsi256_si512(_mm512_cvtepi16_epi8(a)),
-                            _mm512_cvtepi16_epi8(b), 1);
-}
-__m512i odd_bytes(__m512i a, __m512i b) {
-  return even_bytes(_mm512_srli_epi16(a, 8), _mm512_srli_epi16(b, 8));
-}
-
 void pack_int16(bool split, const float* const* x, std::size_t count, std::size_t depth,
                 const Packed& p, std::size_t tile, std::byte* out) {
   auto* scales = reinterpret_cast<float*>(out + p.scales()) + tile * kTile;
@@ -178,19 +128,6 @@ void pack_int16(bool split, const float* const* x, std::size_t count, std::size_
   for (std::size_t j = 0; j < kTile; ++j) sums[j] = _mm512_reduce_add_epi32(sum[j]);
 }
 
-/// Round to nearest even, as 16 words.
-__m256i to_bf16_bits(__m512 x) {
-  const __m512i bits = _mm512_castps_si512(x);
-  const __m512i odd = _mm512_and_si512(_mm512_srli_epi32(bits, 16), _mm512_set1_epi32(1));
-  const __m512i rounded = _mm512_add_epi32(bits, _mm512_add_epi32(odd, _mm512_set1_epi32(0x7fff)));
-  const __mmask16 nan = _mm512_cmp_ps_mask(x, x, _CMP_UNORD_Q);
-  return _mm512_cvtepi32_epi16(
-      _mm512_srli_epi32(_mm512_mask_mov_epi32(rounded, nan, _mm512_set1_epi32(0x7fc00000)), 16));
-}
-__m512 from_bf16_bits(__m256i bits) {
-  return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(bits), 16));
-}
-
 void pack_bf16(const float* const* x, std::size_t count, std::size_t depth, const Packed& p,
                std::size_t tile, std::byte* out) {
   std::byte* at = out + tile * p.tile_bytes();
@@ -220,23 +157,24 @@ void pack_bf16(const float* const* x, std::size_t count, std::size_t depth, cons
   }
 }
 
+/// Up to this many inputs the vector units are enough to keep up with memory, and do not wait for
+/// the tiles, which neighbours on the same core may be using. Integer sums are the same either way.
+constexpr std::size_t kVectorRows = 4;
+
 std::size_t packed_bytes(InputKind kind, std::size_t rows, std::size_t depth) {
   return Packed(kind, rows, depth).bytes();
 }
 
-void pack(InputKind kind, Rows<const float> x, const std::uint32_t* index, std::size_t rows,
-          std::size_t first, std::size_t last, std::size_t depth, std::byte* out) {
-  const Packed p(kind, rows, depth);
+template <class PackTile>
+void pack_tiles(Rows<const float> x, const std::uint32_t* index, std::size_t first,
+                std::size_t last, PackTile&& pack_tile) {
   for (std::size_t r = first; r < last; r += kTile) {
     const float* inputs[kTile];
     const std::size_t count = last - r < kTile ? last - r : kTile;
-    for (std::size_t j = 0; j < count; ++j)
+    for (std::size_t j = 0; j < count; ++j) {
       inputs[j] = x.row(index == nullptr ? r + j : index[r + j]);
-    if (kind == InputKind::int16 || kind == InputKind::int16_split) {
-      pack_int16(kind == InputKind::int16_split, inputs, count, depth, p, r / kTile, out);
-    } else {
-      pack_bf16(inputs, count, depth, p, r / kTile, out);
     }
+    pack_tile(inputs, count, r / kTile);
   }
 }
 
@@ -335,20 +273,6 @@ __m512i column(const std::int32_t* c, std::size_t j) {
   return _mm512_i32gather_epi32(rows, c + j, 4);
 }
 
-/// float(256 high + low - sum) * scale, the integer exact.
-__m512 combine(__m512i high, __m512i low, __m512i sum, __m512 scale) {
-  const auto half = [](__m256i h, __m256i l, __m256i s) {
-    return _mm512_cvtpd_ps(_mm512_sub_pd(
-        _mm512_fmadd_pd(_mm512_cvtepi32_pd(h), _mm512_set1_pd(256), _mm512_cvtepi32_pd(l)),
-        _mm512_mul_pd(_mm512_cvtepi32_pd(s), _mm512_set1_pd(128))));
-  };
-  const __m256 a =
-      half(_mm512_castsi512_si256(high), _mm512_castsi512_si256(low), _mm512_castsi512_si256(sum));
-  const __m256 b = half(_mm512_extracti64x4_epi64(high, 1), _mm512_extracti64x4_epi64(low, 1),
-                        _mm512_extracti64x4_epi64(sum, 1));
-  return _mm512_mul_ps(_mm512_insertf32x8(_mm512_castps256_ps512(a), b, 1), scale);
-}
-
 /// Few inputs go column by column, more through a transposition.
 constexpr std::size_t kFew = 4;
 
@@ -409,15 +333,6 @@ Panel stage_bytes(const WeightView& w, std::size_t n, std::size_t count, std::si
   return {scratch, kTile * 64, 64, kPanel * 64};
 }
 
-float whole_row_scale(const WeightView& w, std::size_t r) {
-  const std::byte* at = w.scales + r * w.scale_row_bytes;
-  const float scale =
-      w.scale_code == ScaleCode::bf16
-          ? _mm512_cvtss_f32(from_bf16_bits(_mm256_set1_epi16(*reinterpret_cast<const short*>(at))))
-          : *reinterpret_cast<const float*>(at);
-  return scale * w.global;
-}
-
 template <Operands kind>
 void multiply_int16(const WeightView& w, std::size_t first, std::size_t last, const Packed& p,
                     const std::byte* packed, std::size_t rows, Rows<float> y, std::byte* scratch) {
@@ -431,12 +346,12 @@ void multiply_int16(const WeightView& w, std::size_t first, std::size_t last, co
     Panel panel{w.data + n * w.row_bytes, kTile * w.row_bytes, w.row_bytes, 64};
     if (w.code == WeightCode::u4) {
       for (std::size_t r = 0; r < count; ++r) {
-        weight_scales[r] = avx512::expand_stepped(
-            w, n + r, more ? kPanel : 0, [&](std::size_t block, __m512i even, __m512i odd) {
-              std::byte* at = scratch + (2 * block * kPanel + r) * 64;
-              _mm512_store_si512(at, even);
-              _mm512_store_si512(at + kPanel * 64, odd);
-            });
+        weight_scales[r] = expand_stepped(w, n + r, more ? kPanel : 0,
+                                          [&](std::size_t block, __m512i even, __m512i odd) {
+                                            std::byte* at = scratch + (2 * block * kPanel + r) * 64;
+                                            _mm512_store_si512(at, even);
+                                            _mm512_store_si512(at + kPanel * 64, odd);
+                                          });
       }
       panel = {scratch, kTile * 64, 64, kPanel * 64};
     } else {
@@ -511,13 +426,32 @@ std::size_t scratch_bytes(const WeightView& w, InputKind kind) {
   return Packed(kind, 1, w.cols).chunks * kPanel * 64;
 }
 
-void multiply(const WeightView& w, std::size_t first, std::size_t last, InputKind kind,
-              const std::byte* packed, std::size_t rows, Rows<float> y, std::byte* scratch) {
+std::size_t packed_int16_bytes(InputKind kind, std::size_t rows, std::size_t depth) {
+  return rows <= kVectorRows ? kAvx512Integers.packed_bytes(kind, rows, depth)
+                             : packed_bytes(kind, rows, depth);
+}
+
+void pack_int16_rows(InputKind kind, Rows<const float> x, const std::uint32_t* index,
+                     std::size_t rows, std::size_t first, std::size_t last, std::size_t depth,
+                     std::byte* out) {
+  if (rows <= kVectorRows) {
+    return kAvx512Integers.pack(kind, x, index, rows, first, last, depth, out);
+  }
+  const Packed p(kind, rows, depth);
+  pack_tiles(x, index, first, last, [&](const float* const* inputs, std::size_t n, std::size_t t) {
+    pack_int16(kind == InputKind::int16_split, inputs, n, depth, p, t, out);
+  });
+}
+
+void multiply_int16_rows(const WeightView& w, std::size_t first, std::size_t last, InputKind kind,
+                         const std::byte* packed, std::size_t rows, Rows<float> y,
+                         std::byte* scratch) {
+  if (rows <= kVectorRows) {
+    return kAvx512Integers.multiply(w, first, last, kind, packed, rows, y, scratch);
+  }
   const Packed p(kind, rows, w.cols);
   amx::configure(static_cast<int>(p.inputs));
-  if (kind == InputKind::bf16 || kind == InputKind::wide) {
-    multiply_bf16(w, first, last, p, packed, rows, y, scratch);
-  } else if (w.code == WeightCode::u8) {
+  if (w.code == WeightCode::u8) {
     multiply_int16<Operands::unsigned_weights>(w, first, last, p, packed, rows, y, scratch);
   } else {
     multiply_int16<Operands::signed_bytes>(w, first, last, p, packed, rows, y, scratch);
@@ -525,13 +459,29 @@ void multiply(const WeightView& w, std::size_t first, std::size_t last, InputKin
   amx::release();
 }
 
+void pack_float_rows(InputKind kind, Rows<const float> x, const std::uint32_t* index,
+                     std::size_t rows, std::size_t first, std::size_t last, std::size_t depth,
+                     std::byte* out) {
+  const Packed p(kind, rows, depth);
+  pack_tiles(x, index, first, last, [&](const float* const* inputs, std::size_t n, std::size_t t) {
+    pack_bf16(inputs, n, depth, p, t, out);
+  });
+}
+
+void multiply_float_rows(const WeightView& w, std::size_t first, std::size_t last, InputKind kind,
+                         const std::byte* packed, std::size_t rows, Rows<float> y,
+                         std::byte* scratch) {
+  const Packed p(kind, rows, w.cols);
+  amx::configure(static_cast<int>(p.inputs));
+  multiply_bf16(w, first, last, p, packed, rows, y, scratch);
+  amx::release();
+}
+
 }  // namespace
 
-void add_amx_linear(Kernels& table) {
-  table.packed_bytes = packed_bytes;
-  table.pack = pack;
-  table.scratch_bytes = scratch_bytes;
-  table.multiply = multiply;
-}
+const LinearKernels kAmxIntegers = {packed_int16_bytes, pack_int16_rows, scratch_bytes,
+                                    multiply_int16_rows};
+const LinearKernels kAmxFloats = {packed_bytes, pack_float_rows, scratch_bytes,
+                                  multiply_float_rows};
 
 }  // namespace zaya

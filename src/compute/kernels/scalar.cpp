@@ -64,11 +64,14 @@ Kernels scalar_kernels() {
       .isa = Isa::scalar,
       .matmul_f32 = matmul<float>,
       .matmul_bf16 = matmul<bf16>,
+      .floats = kScalarFloats,
+      .integers = kScalarIntegers,
       .weighted_sum_f32 = weighted_sum<float>,
       .weighted_sum_bf16 = weighted_sum<bf16>,
       .exp_shifted = exp_shifted,
       .swiglu = swiglu,
       .sum_of_squares = sum_of_squares,
+      .attention = scalar_attention(),
   };
 }
 

@@ -11,7 +11,17 @@ Kernels avx2_kernels();
 Kernels avx512_kernels();
 Kernels amx_kernels();
 
-// Products with stored weights: the four functions from packed_bytes to multiply.
-void add_amx_linear(Kernels& table);
+AttentionKernels scalar_attention();
+AttentionKernels avx2_attention();
+AttentionKernels avx512_attention();
+AttentionKernels amx_attention();
+
+extern const LinearKernels kScalarFloats;
+extern const LinearKernels kScalarIntegers;
+extern const LinearKernels kAvx2Integers;
+extern const LinearKernels kAvx512Floats;
+extern const LinearKernels kAvx512Integers;
+extern const LinearKernels kAmxIntegers;
+extern const LinearKernels kAmxFloats;
 
 }  // namespace zaya

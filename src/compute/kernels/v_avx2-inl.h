@@ -14,6 +14,19 @@ struct V {
     return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(v), 16));
   }
 
+  static void prefetch(const void* p) { _mm_prefetch(static_cast<const char*>(p), _MM_HINT_T0); }
+  /// values[byte] of `lanes` bytes.
+  static Float lookup(const float* values, const std::byte* p) {
+    const __m128i bytes = _mm_loadl_epi64(reinterpret_cast<const __m128i*>(p));
+    return _mm256_i32gather_ps(values, _mm256_cvtepu8_epi32(bytes), 4);
+  }
+  /// values[byte][0], values[byte][1] of lanes / 2 bytes.
+  static Float lookup_pairs(const float* values, const std::byte* p) {
+    const __m128i bytes = _mm_loadu_si32(p);
+    return _mm256_castpd_ps(
+        _mm256_i32gather_pd(reinterpret_cast<const double*>(values), _mm_cvtepu8_epi32(bytes), 8));
+  }
+
   static Float zero() { return _mm256_setzero_ps(); }
   static Float set(float v) { return _mm256_set1_ps(v); }
   static Float load(const float* p) { return _mm256_loadu_ps(p); }
@@ -55,5 +68,43 @@ struct V {
     const __m128 four = _mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));
     const __m128 two = _mm_add_ps(four, _mm_movehl_ps(four, four));
     return _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)));
+  }
+
+  // For attention: rows of scores at a time, and words of two bf16 (see attention-inl.h).
+  static constexpr int attend_rows = 4;
+  static float top(Float v) {
+    const __m128 four = _mm_max_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));
+    const __m128 two = _mm_max_ps(four, _mm_movehl_ps(four, four));
+    return _mm_cvtss_f32(_mm_max_ss(two, _mm_movehdup_ps(two)));
+  }
+  static Float sqrt(Float v) { return _mm256_sqrt_ps(v); }
+  static void load_pairs(const std::byte* p, Float& even, Float& odd) {
+    const __m256i words = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p));
+    even = _mm256_castsi256_ps(_mm256_slli_epi32(words, 16));
+    odd = _mm256_castsi256_ps(_mm256_and_si256(words, _mm256_set1_epi32(-0x10000)));
+  }
+  /// The nearest bf16 in the lower half of each lane, ties to even; NaN stays NaN.
+  static __m256i rounded(const float* p) {
+    const __m256 v = _mm256_loadu_ps(p);
+    const __m256i u = _mm256_castps_si256(v);
+    const __m256i even = _mm256_and_si256(_mm256_srli_epi32(u, 16), _mm256_set1_epi32(1));
+    const __m256i up = _mm256_add_epi32(_mm256_add_epi32(u, _mm256_set1_epi32(0x7fff)), even);
+    const __m256i nan = _mm256_castps_si256(_mm256_cmp_ps(v, v, _CMP_UNORD_Q));
+    const __m256i quiet = _mm256_or_si256(u, _mm256_set1_epi32(0x400000));
+    return _mm256_srli_epi32(_mm256_blendv_epi8(up, quiet, nan), 16);
+  }
+  /// Words of the rounded p[2 i] and p[2 i + 1].
+  static void round_pairs(const float* p, std::uint32_t* words) {
+    const __m256i packed = _mm256_packus_epi32(rounded(p), rounded(p + 8));
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(words),
+                        _mm256_permute4x64_epi64(packed, _MM_SHUFFLE(3, 1, 2, 0)));
+  }
+  /// Puts the rounded p[i] in one half of each word.
+  static void round_half(const float* p, std::uint32_t* words, bool upper) {
+    auto* to = reinterpret_cast<__m256i*>(words);
+    const __m256i old = _mm256_loadu_si256(to);
+    const __m256i bits = upper ? _mm256_slli_epi32(rounded(p), 16) : rounded(p);
+    _mm256_storeu_si256(
+        to, upper ? _mm256_blend_epi16(old, bits, 0xaa) : _mm256_blend_epi16(old, bits, 0x55));
   }
 };

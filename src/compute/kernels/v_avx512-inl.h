@@ -1,5 +1,5 @@
-// The vector type V of AVX-512, as vector-inl.h asks for it. To be included after immintrin.h in the
-// anonymous namespace of the kernels.
+// The vector type V of AVX-512, as vector-inl.h asks for it. To be included after immintrin.h in
+// the anonymous namespace of the kernels.
 
 struct V {
   using Float = __m512;
@@ -11,6 +11,18 @@ struct V {
   }
   static Float widen(__m256i v) {
     return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(v), 16));
+  }
+
+  static void prefetch(const void* p) { _mm_prefetch(static_cast<const char*>(p), _MM_HINT_T0); }
+  /// values[byte] of `lanes` bytes.
+  static Float lookup(const float* values, const std::byte* p) {
+    const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
+    return _mm512_i32gather_ps(_mm512_cvtepu8_epi32(bytes), values, 4);
+  }
+  /// values[byte][0], values[byte][1] of lanes / 2 bytes.
+  static Float lookup_pairs(const float* values, const std::byte* p) {
+    const __m128i bytes = _mm_loadl_epi64(reinterpret_cast<const __m128i*>(p));
+    return _mm512_castpd_ps(_mm512_i32gather_pd(_mm256_cvtepu8_epi32(bytes), values, 8));
   }
 
   static Float zero() { return _mm512_setzero_ps(); }
@@ -44,4 +56,35 @@ struct V {
     return _mm512_maskz_mov_ps(_mm512_cmp_ps_mask(a, b, _CMP_NLT_UQ), v);
   }
   static float sum(Float v) { return _mm512_reduce_add_ps(v); }
+
+  // For attention: rows of scores at a time, and words of two bf16 (see attention-inl.h).
+  static constexpr int attend_rows = 8;
+  static float top(Float v) { return _mm512_reduce_max_ps(v); }
+  static Float sqrt(Float v) { return _mm512_sqrt_ps(v); }
+  static void load_pairs(const std::byte* p, Float& even, Float& odd) {
+    const __m512i words = _mm512_loadu_si512(p);
+    even = _mm512_castsi512_ps(_mm512_slli_epi32(words, 16));
+    odd = _mm512_castsi512_ps(_mm512_and_si512(words, _mm512_set1_epi32(-0x10000)));
+  }
+  /// The nearest bf16 in the upper half of each lane, ties to even; NaN stays NaN.
+  static __m512i rounded(const float* p) {
+    const __m512 v = _mm512_loadu_ps(p);
+    const __m512i u = _mm512_castps_si512(v);
+    const __m512i even = _mm512_and_si512(_mm512_srli_epi32(u, 16), _mm512_set1_epi32(1));
+    const __m512i up = _mm512_add_epi32(_mm512_add_epi32(u, _mm512_set1_epi32(0x7fff)), even);
+    const __mmask16 nan = _mm512_cmp_ps_mask(v, v, _CMP_UNORD_Q);
+    return _mm512_mask_or_epi32(up, nan, u, _mm512_set1_epi32(0x400000));
+  }
+  /// Words of the rounded p[2 i] and p[2 i + 1].
+  static void round_pairs(const float* p, std::uint32_t* words) {
+    for (int i = 0; i < 2; ++i) {
+      const __m512i bits = _mm512_srli_epi32(rounded(p + 16 * i), 16);
+      _mm256_storeu_si256(reinterpret_cast<__m256i*>(words + 8 * i), _mm512_cvtepi32_epi16(bits));
+    }
+  }
+  /// Puts the rounded p[i] in one half of each word.
+  static void round_half(const float* p, std::uint32_t* words, bool upper) {
+    const __m512i bits = upper ? rounded(p) : _mm512_srli_epi32(rounded(p), 16);
+    _mm512_mask_storeu_epi16(words, upper ? 0xaaaaaaaaU : 0x55555555U, bits);
+  }
 };

@@ -12,7 +12,8 @@ constexpr std::size_t kLanes = V::lanes;
 /// R rows by C columns of the product, each in one vector of partial sums: lane l holds the terms
 /// with k = l mod lanes. The order of additions is the same for every R and C.
 template <int R, int C, class W>
-inline void matmul_tile(Rows<const W> w, Rows<const float> x, Rows<float> y, std::size_t depth) {
+inline void matmul_tile(Rows<const W> w, Rows<const float> x, Rows<float> y, std::size_t depth,
+                        std::size_t ahead) {
   V::Float sum[R][C];
   for (int r = 0; r < R; ++r) {
     for (int c = 0; c < C; ++c) sum[r][c] = V::zero();
@@ -21,6 +22,9 @@ inline void matmul_tile(Rows<const W> w, Rows<const float> x, Rows<float> y, std
   for (; k + kLanes <= depth; k += kLanes) {
     V::Float wide[C];
     for (int c = 0; c < C; ++c) wide[c] = V::load(w.row(c) + k);
+    if (R == 1) {
+      for (int c = 0; c < C; ++c) V::prefetch(w.row(c) + ahead + k);
+    }
     for (int r = 0; r < R; ++r) {
       const V::Float xs = V::load(x.row(r) + k);
       for (int c = 0; c < C; ++c) sum[r][c] = V::fma(xs, wide[c], sum[r][c]);
@@ -46,11 +50,11 @@ inline void matmul_columns(Rows<const W> w, Rows<const float> x, Rows<float> y, 
   std::size_t n = 0;
   for (; n + C <= cols; n += C) {
     matmul_tile<R, C>(Rows<const W>{w.row(n), w.stride}, x, Rows<float>{y.data + n, y.stride},
-                      depth);
+                      depth, n + 2 * C <= cols ? C * w.stride : 0);
   }
   for (; n < cols; ++n) {
     matmul_tile<R, 1>(Rows<const W>{w.row(n), w.stride}, x, Rows<float>{y.data + n, y.stride},
-                      depth);
+                      depth, 0);
   }
 }
 

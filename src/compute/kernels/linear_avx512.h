@@ -39,7 +39,8 @@ inline float stepped_unit(ScaleCode code, const std::byte* scales, std::size_t c
 
 /// 8-bit integers (code - 8) * multiple of a row of stepped 4-bit codes. Calls
 /// sink(block, even, odd) for each block of 128 columns: its even and its odd columns, 64 signed
-/// bytes each, 0 past the end of the row. Returns the row's unit.
+/// bytes each, 0 past the end of the row. Returns the row's unit times
+/// the matrix's global scale.
 template <class Sink>
 inline float expand_stepped(const WeightView& w, std::size_t row, std::size_t prefetch_rows,
                             Sink&& sink) {
@@ -79,7 +80,92 @@ inline float expand_stepped(const WeightView& w, std::size_t row, std::size_t pr
            _mm512_shuffle_epi8(table, _mm512_and_si512(_mm512_srli_epi16(packed, 4), nibble)));
     }
   }
-  return unit;
+  return unit * w.global;
+}
+
+/// Round to nearest even, as 16 words.
+inline __m256i to_bf16_bits(__m512 x) {
+  const __m512i bits = _mm512_castps_si512(x);
+  const __m512i odd = _mm512_and_si512(_mm512_srli_epi32(bits, 16), _mm512_set1_epi32(1));
+  const __m512i rounded = _mm512_add_epi32(bits, _mm512_add_epi32(odd, _mm512_set1_epi32(0x7fff)));
+  const __mmask16 nan = _mm512_cmp_ps_mask(x, x, _CMP_UNORD_Q);
+  return _mm512_cvtepi32_epi16(
+      _mm512_srli_epi32(_mm512_mask_mov_epi32(rounded, nan, _mm512_set1_epi32(0x7fc00000)), 16));
+}
+inline __m512 from_bf16_bits(__m256i bits) {
+  return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(bits), 16));
+}
+
+inline __m512i abs_bits(__m512 x) {
+  return _mm512_and_si512(_mm512_castps_si512(x), _mm512_set1_epi32(0x7fffffff));
+}
+
+/// The scale of a row: its largest magnitude is 127 * 256. A NaN anywhere makes it NaN.
+inline float row_scale(const float* x, std::size_t depth) {
+  __m512i most = _mm512_setzero_si512();
+  for (std::size_t k = 0; k < depth; k += 16) {
+    most = _mm512_max_epi32(most, abs_bits(_mm512_maskz_loadu_ps(first16(depth - k), x + k)));
+  }
+  const __m512i bits = _mm512_set1_epi32(_mm512_reduce_max_epi32(most));
+  return _mm512_cvtss_f32(_mm512_castsi512_ps(bits)) / 32512.0F;
+}
+
+struct Planes {
+  __m512i high;
+  __m512i low;
+};
+
+/// 64 columns of a row as bytes of the two planes; adds the integers to `sum`.
+inline Planes quantise(const float* x, std::size_t n, __m512 inverse, __m512i& sum) {
+  __m128i high[4];
+  __m128i low[4];
+  for (std::size_t i = 0; i < 4; ++i) {
+    const __mmask16 mask = n > 16 * i ? first16(n - 16 * i) : __mmask16{0};
+    const __m512i v =
+        _mm512_cvtps_epi32(_mm512_mul_ps(_mm512_maskz_loadu_ps(mask, x + 16 * i), inverse));
+    sum = _mm512_add_epi32(sum, v);
+    low[i] = _mm512_cvtepi32_epi8(v);
+    high[i] =
+        _mm512_cvtepi32_epi8(_mm512_srai_epi32(_mm512_add_epi32(v, _mm512_set1_epi32(128)), 8));
+  }
+  const auto join = [](const __m128i p[4]) {
+    __m512i all = _mm512_castsi128_si512(p[0]);
+    all = _mm512_inserti32x4(all, p[1], 1);
+    all = _mm512_inserti32x4(all, p[2], 2);
+    return _mm512_inserti32x4(all, p[3], 3);
+  };
+  return {join(high), join(low)};
+}
+
+inline __m512i even_bytes(__m512i a, __m512i b) {
+  return _mm512_inserti64x4(_mm512_castsi256_si512(_mm512_cvtepi16_epi8(a)),
+                            _mm512_cvtepi16_epi8(b), 1);
+}
+inline __m512i odd_bytes(__m512i a, __m512i b) {
+  return even_bytes(_mm512_srli_epi16(a, 8), _mm512_srli_epi16(b, 8));
+}
+
+/// float(256 high + low - sum) * scale, the integer exact.
+inline __m512 combine(__m512i high, __m512i low, __m512i sum, __m512 scale) {
+  const auto half = [](__m256i h, __m256i l, __m256i s) {
+    return _mm512_cvtpd_ps(_mm512_sub_pd(
+        _mm512_fmadd_pd(_mm512_cvtepi32_pd(h), _mm512_set1_pd(256), _mm512_cvtepi32_pd(l)),
+        _mm512_mul_pd(_mm512_cvtepi32_pd(s), _mm512_set1_pd(128))));
+  };
+  const __m256 a =
+      half(_mm512_castsi512_si256(high), _mm512_castsi512_si256(low), _mm512_castsi512_si256(sum));
+  const __m256 b = half(_mm512_extracti64x4_epi64(high, 1), _mm512_extracti64x4_epi64(low, 1),
+                        _mm512_extracti64x4_epi64(sum, 1));
+  return _mm512_mul_ps(_mm512_insertf32x8(_mm512_castps256_ps512(a), b, 1), scale);
+}
+
+inline float whole_row_scale(const WeightView& w, std::size_t r) {
+  const std::byte* at = w.scales + r * w.scale_row_bytes;
+  const float scale =
+      w.scale_code == ScaleCode::bf16
+          ? _mm512_cvtss_f32(from_bf16_bits(_mm256_set1_epi16(*reinterpret_cast<const short*>(at))))
+          : *reinterpret_cast<const float*>(at);
+  return scale * w.global;
 }
 
 }  // namespace zaya::avx512
