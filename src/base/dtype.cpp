@@ -12,7 +12,7 @@ struct Row {
   std::string_view name;
 };
 
-constexpr std::array<Row, 12> kTypes{{
+constexpr std::array<Row, 13> kTypes{{
     {DType::f32, 4, "F32"},
     {DType::bf16, 2, "BF16"},
     {DType::f16, 2, "F16"},
@@ -25,6 +25,7 @@ constexpr std::array<Row, 12> kTypes{{
     {DType::boolean, 1, "BOOL"},
     {DType::f8_e4m3, 1, "F8_E4M3"},
     {DType::f8_e5m2, 1, "F8_E5M2"},
+    {DType::f8_e8m0, 1, "F8_E8M0"},
 }};
 
 const Row& row(DType type) {

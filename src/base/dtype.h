@@ -20,7 +20,8 @@ enum class DType : std::uint8_t {
   u8,
   boolean,
   f8_e4m3,
-  f8_e5m2
+  f8_e5m2,
+  f8_e8m0
 };
 
 /// Bytes of one element.

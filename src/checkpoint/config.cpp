@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <set>
+#include <system_error>
 #include <utility>
 
 #include <fmt/format.h>
@@ -22,6 +23,8 @@ constexpr std::size_t kMaxExpertsInAll = 1 << 17;
 constexpr std::int64_t kMaxTaps = 16;
 constexpr std::int64_t kMaxPositions = 1LL << 40;
 constexpr std::int64_t kMaxToken = INT32_MAX;
+
+constexpr std::uint64_t kMaxConfig = 256U << 10;
 
 constexpr double kDefaultSlidingTheta = 10'000.0;
 
@@ -91,9 +94,7 @@ class Reader {
 
   /// Keys that mean the same in every dialect.
   void read_common(TokenId default_eos) {
-    if (view_.has("quantization_config")) {
-      fail("quantization_config", "nothing: quantised checkpoints are not supported");
-    }
+    read_quantization();
     require_text("hidden_act", "silu");
     m_.vocab = size("vocab_size", kMaxVocab, 262'272);
     m_.hidden = size("hidden_size", kMaxWidth, 2048);
@@ -112,6 +113,18 @@ class Reader {
     m_.clamp_temp = view_.boolean("clamp_temp", false);
     out_.dtype = view_.string("dtype", view_.string("torch_dtype", ""));
     read_tokens(default_eos);
+  }
+
+  void read_quantization() {
+    if (view_.has("quantization_config")) {
+      out_.quantization = parse_quantization(view_.object("quantization_config"), out_.notes);
+    } else if (view_.has("quantization")) {
+      fail("quantization", "nothing: the quantisation of MLX is not supported");
+    }
+    // Beside quantization_config, which other readers validate strictly.
+    if (view_.has("zaya_cpp") && out_.quantization) {
+      out_.quantization->stepped = view_.object("zaya_cpp").boolean("stepped_scales", false);
+    }
   }
 
   void read_tokens(TokenId default_eos) {
@@ -427,12 +440,18 @@ ConfigFile parse_config(const Json& json, const std::string& where) {
 }
 
 ConfigFile read_config_file(const std::filesystem::path& file) {
-  constexpr std::uint64_t kMaxConfig = 256U << 10;
   return parse_config(read_json_file(file, kMaxConfig), file.string());
 }
 
 ConfigFile read_config(const std::filesystem::path& folder) {
-  return read_config_file(folder / "config.json");
+  ConfigFile config = read_config_file(folder / "config.json");
+  const std::filesystem::path beside = folder / "hf_quant_config.json";
+  std::error_code ignored;
+  if (!config.quantization && std::filesystem::exists(beside, ignored)) {
+    const Json json = read_json_file(beside, kMaxConfig);
+    config.quantization = parse_quantization(JsonView(json, beside.string()), config.notes);
+  }
+  return config;
 }
 
 }  // namespace zaya

@@ -8,6 +8,7 @@
 
 #include "base/json.h"
 #include "base/token.h"
+#include "checkpoint/quantization.h"
 
 namespace zaya {
 
@@ -75,13 +76,15 @@ struct ConfigFile {
   std::string dialect;             ///< "native", "legacy" or "base": the schema it was written in
   std::string dtype;               ///< "bfloat16", "float32", ... as the file says; may be empty
   std::vector<std::string> notes;  ///< what was ignored or assumed, for people
+  std::optional<Quantization> quantization;
 };
 
 /// Reads any dialect: native, legacy, the list-valued one of ZAYA1-base, sliding-window models.
 /// Throws Error naming the key for a value that is missing, absurd or not supported.
 ConfigFile parse_config(const Json& json, const std::string& where);
 
-/// parse_config of `folder`/config.json; at most 256 KiB of it.
+/// parse_config of `folder`/config.json; at most 256 KiB of it. Where that says nothing of
+/// quantisation, ModelOpt's hf_quant_config.json beside it may.
 ConfigFile read_config(const std::filesystem::path& folder);
 /// The same for a file of any name.
 ConfigFile read_config_file(const std::filesystem::path& file);

@@ -59,6 +59,11 @@ std::vector<std::string> convert_checkpoint(const Checkpoint& checkpoint, Layout
   // Small enough to show progress, large enough to write at full speed.
   constexpr std::size_t kSlice = 64U << 20;
 
+  if (checkpoint.is_quantized()) {
+    throw Error({.where = checkpoint.folder().string(),
+                 .what = "is quantised and cannot be converted",
+                 .expected = "the checkpoint it was made from"});
+  }
   const ConfigFile& file = checkpoint.config_file();
   const Json config = layout == Layout::native ? native_config_json(file.model, file.dtype)
                                                : legacy_config_json(file.model, file.dtype);

@@ -34,10 +34,9 @@ std::uint64_t work_bytes(const ModelConfig& config, std::uint64_t rows) {
 std::map<std::string, TypeSum> type_sums(const Checkpoint& checkpoint) {
   std::map<std::string, TypeSum> sums;
   for (const std::string& name : checkpoint.names()) {
-    const TensorView& view = checkpoint.tensor(name);
-    TypeSum& sum = sums[std::string(dtype_name(view.dtype))];
+    TypeSum& sum = sums[checkpoint.format(name)];
     ++sum.tensors;
-    sum.bytes += view.bytes();
+    sum.bytes += checkpoint.bytes(name);
   }
   return sums;
 }
