@@ -1,5 +1,6 @@
 #include "cache/page_pool.h"
 
+#include <cstring>
 #include <new>
 
 namespace zaya {
@@ -28,6 +29,7 @@ PagePool::Page PagePool::allocate(std::size_t group) {
   }
   if (!memory)
     memory.reset(static_cast<std::byte*>(::operator new(page_bytes_[group], kAlignment)));
+  std::memset(memory.get(), 0, page_bytes_[group]);
   ++in_use_;
   const auto give_back = [pool = shared_from_this(), group](std::byte* page) {
     Memory returned(page);

@@ -20,7 +20,7 @@ class PagePool : public std::enable_shared_from_this<PagePool> {
 
   explicit PagePool(const StateLayout& layout);
 
-  /// A page of one group (StateLayout), contents unspecified.
+  /// A page of one group (StateLayout), all zeros.
   Page allocate(std::size_t group);
 
   /// Pages in use now, over all groups.

@@ -99,7 +99,7 @@ void add_chat(CLI::App& app) {
   command->add_option("--load", options->load, "Go on with a conversation that /save wrote")
       ->type_name("FILE");
   command->add_flag("--stats", options->stats, "Tell tokens and speed after each answer");
-  options->run.add_to(*command, "bf16");
+  options->run.add_to(*command, "fast");
   options->sampling.add_to(*command);
   command->callback([options] { chat(*options); });
 }

@@ -125,7 +125,7 @@ void add_compare(CLI::App& app) {
       ->default_val(2048);
   options->run.add_to(*command, "f32");
   command->add_option("--compute-b", options->compute_other, "Numerics of B, where they differ")
-      ->check(CLI::IsMember({"f32", "bf16"}));
+      ->check(CLI::IsMember({"f32", "fast"}));
   command->add_flag("--json", options->json, "Print one JSON object");
   command->callback([options] { compare(*options); });
 }

@@ -219,7 +219,7 @@ void add_generate(CLI::App& app) {
                     "Print one JSON object: token_ids, text, finish_reason, usage, timings, "
                     "peak_memory_bytes, seed");
   command->add_flag("--stats", options->stats, "Tell counts and speed on stderr at the end");
-  options->run.add_to(*command, "bf16");
+  options->run.add_to(*command, "fast");
   options->sampling.add_to(*command);
   command->callback([options] { generate_command(*options); });
 }

@@ -11,16 +11,16 @@ namespace zaya::cli {
 void ModelOptions::add_to(CLI::App& command, const std::string& default_compute) {
   command
       .add_option("--compute", compute,
-                  "Numerics: f32 as the reference implementation, or bf16 for the inputs of the "
-                  "large products and the KV cache")
-      ->check(CLI::IsMember({"f32", "bf16"}))
+                  "Numerics: f32 as the reference implementation, or fast: inputs of the large "
+                  "products in bf16 or 16-bit integers, KV cache in bf16")
+      ->check(CLI::IsMember({"f32", "fast"}))
       ->default_val(default_compute);
   command.add_option("--threads", threads, "Threads (default: every core this process may use)")
       ->check(CLI::Range(1, 1024));
 }
 
 RunnerOptions ModelOptions::runner_options() const {
-  return {.compute = compute == "f32" ? Compute::f32 : Compute::bf16, .threads = threads};
+  return {.compute = compute == "f32" ? Compute::f32 : Compute::fast, .threads = threads};
 }
 
 std::unique_ptr<Runner> ModelOptions::load(const std::string& model) const {

@@ -14,7 +14,7 @@
 namespace zaya {
 
 struct RunnerOptions {
-  Compute compute = Compute::bf16;
+  Compute compute = Compute::fast;
   int threads = 0;          ///< 0: every core this process may use
   std::size_t chunk = 512;  ///< most tokens of one prompt in one step; bounds the work space
 };

@@ -1,95 +1,100 @@
 #include "model/attention.h"
 
 #include <algorithm>
+#include <atomic>
 #include <cmath>
-#include <cstring>
+#include <memory>
+#include <new>
 
 namespace zaya {
 namespace {
 
 constexpr std::size_t kPage = StateLayout::kPageTokens;
 
-/// Stores fp32 values in the cache's type.
-void store(DType type, std::byte* out, std::size_t offset, const float* x, std::size_t n) {
-  if (type == DType::f32) {
-    std::memcpy(reinterpret_cast<float*>(out) + offset, x, n * sizeof(float));
-    return;
+/// Memory of the calling thread for the task at hand, aligned for every vector.
+std::byte* workspace(std::size_t bytes) {
+  constexpr std::align_val_t kAlignment{64};
+  struct Free {
+    void operator()(std::byte* p) const { ::operator delete(p, kAlignment); }
+  };
+  thread_local std::unique_ptr<std::byte, Free> memory;
+  thread_local std::size_t size = 0;
+  if (size < bytes) {
+    memory.reset(static_cast<std::byte*>(::operator new(bytes, kAlignment)));
+    size = bytes;
   }
-  bf16* to = reinterpret_cast<bf16*>(out) + offset;
-  for (std::size_t i = 0; i < n; ++i) to[i] = to_bf16(x[i]);
+  return memory.get();
 }
+
+/// Queries of a segment that pass over the keys together, for one kv head.
+struct Tile {
+  const Segment* segment;
+  std::size_t begin;
+  std::size_t end;
+  std::size_t kv_head;
+};
+
+/// Spans [first, last) of keys for a tile.
+struct AttendTask {
+  std::size_t tile;
+  std::size_t first;
+  std::size_t last;
+  std::size_t partial;  ///< offset of its result in AttentionBuffers::partial
+};
 
 /// The steps between the projections and the output product, for one layer of one batch.
 class Cca {
  public:
   Cca(const ComputeContext& context, const ModelConfig& config, const AttentionWeights& weights,
-      const StateLayout& layout, std::size_t layer, const RopeTable& rope,
-      AttentionBuffers& buffers, std::size_t rows)
+      const StateLayout& layout, std::size_t layer, std::span<const Segment> segments,
+      const RopeTable& rope, AttentionBuffers& buffers, std::size_t rows)
       : context_(context),
         config_(config),
         w_(weights),
         layout_(layout),
         layer_(layer),
+        segments_(segments),
         rope_(rope),
         b_(buffers),
         rows_(rows) {}
 
-  /// Convolutions, means, norm, temperature and rotation of one head of [q ; k] for rows
-  /// [begin, end) of a segment. Keys, and the same kv head's values, go to the cache.
-  void mix_head(const Segment& segment, std::size_t head, std::size_t begin,
-                std::size_t end) const {
-    convolve(segment, head, begin, end);
-    for (std::size_t i = begin; i < end; ++i) {
-      const std::size_t row = segment.first_row + i;
-      float* x = b_.mixed.data() + row * channels_ + head * d_;
-      if (head < config_.heads) {
-        add_query_mean(row, head, x);
-        float* q = query(head / group_, row) + head % group_ * d_;
-        normalise(x, 1.0F, q);
-        rotate(row, q);
-      } else {
-        add_key_mean(row, head - config_.heads, x);
-        if (segment.sequence->writes_kv) write_kv(segment, i, head - config_.heads, x);
+  /// Convolutions, means, norm, temperature and rotation of all rows and heads. Queries go to the
+  /// buffers; keys, and the same kv head's values, to the cache.
+  void mix() const {
+    constexpr std::size_t kRows = 32;  // share a pass over a head's grouped weights
+    const std::size_t heads = config_.heads + config_.kv_heads;
+    context_.pool.run((rows_ + kRows - 1) / kRows * heads, [&](std::size_t i) {
+      const std::size_t begin = i / heads * kRows;
+      mix_head(i % heads, begin, std::min(rows_, begin + kRows));
+    });
+  }
+
+  /// Attention of every row with its sequence's keys.
+  void attend() const;
+
+  /// Replaces each sequence's CCA tail by its segment's last rows.
+  void store_tails() const {
+    for (const Segment& segment : segments_) {
+      float* tail = segment.sequence->tail + layer_ * layout_.tail_floats();
+      const std::size_t keep = layout_.conv_rows();
+      // In place: a row that stays moves towards the front, and is read before it is replaced.
+      for (std::size_t j = 0; j < keep; ++j) {
+        std::copy_n(before(segment, segment.rows + j - keep), channels_, tail + j * channels_);
       }
+      const std::size_t last = segment.first_row + segment.rows - 1;
+      std::copy_n(b_.delayed.data() + last * half_, half_, tail + keep * channels_);
     }
   }
 
-  /// Attention of the queries of rows [begin, end) of a segment with one kv head, page by page with
-  /// a running maximum and sum. Pages start at absolute positions, so the order of additions for a
-  /// query does not depend on how its prompt was chunked.
-  void attend(const Segment& segment, std::size_t kv_head, std::size_t begin,
-              std::size_t end) const;
-
-  /// Replaces the sequence's CCA tail by the segment's last rows.
-  void store_tail(const Segment& segment) const {
-    float* tail = segment.sequence->tail + layer_ * layout_.tail_floats();
-    const std::size_t keep = layout_.conv_rows();
-    std::vector<float> next(keep * channels_);
-    for (std::size_t j = 0; j < keep; ++j) {
-      std::copy_n(before(segment, segment.rows + j - keep), channels_, next.data() + j * channels_);
-    }
-    std::copy(next.begin(), next.end(), tail);
-    const std::size_t last = segment.first_row + segment.rows - 1;
-    std::copy_n(b_.delayed.data() + last * half_, half_, tail + keep * channels_);
-  }
-
-  /// The normed, unrotated query and key, as tests compare them.
-  void trace_normed(Trace& trace, std::size_t heads, std::size_t first,
-                    std::string_view name) const {
-    std::vector<float> out(rows_ * heads * d_);
-    for (std::size_t row = 0; row < rows_; ++row) {
-      for (std::size_t h = 0; h < heads; ++h) {
-        const float temp = first == 0 ? 1.0F : w_.temp[h];
-        normalise(b_.mixed.data() + row * channels_ + (first + h) * d_, temp,
-                  out.data() + (row * heads + h) * d_);
-      }
-    }
-    trace.values(name, layer_, {out.data(), heads * d_}, rows_, heads * d_);
-  }
-
-  void trace_values(Trace& trace, std::span<const Segment> segments) const {
+  /// The mixed heads, the values, and the normed but unrotated query and key, as tests compare
+  /// them.
+  void show(Trace& trace) const {
+    const std::size_t q_width = config_.q_width();
+    trace.values("self_attn.qkv_proj.0", layer_, {b_.mixed.data(), channels_}, rows_, q_width);
+    trace.values("self_attn.qkv_proj.1", layer_, {b_.mixed.data() + q_width, channels_}, rows_,
+                 config_.kv_width());
     std::vector<float> out(rows_ * config_.kv_width());
-    for (const Segment& s : segments) {
+    for (const Segment& s : segments_) {
       for (std::size_t i = 0; i < s.rows; ++i) {
         for (std::size_t h = 0; h < config_.kv_heads; ++h) {
           value(s, i, h, out.data() + (s.first_row + i) * config_.kv_width() + h * d_);
@@ -98,16 +103,41 @@ class Cca {
     }
     trace.values("self_attn.qkv_proj.2", layer_, {out.data(), config_.kv_width()}, rows_,
                  config_.kv_width());
+    show_normed(trace, config_.heads, 0, "self_attn.qk_norm.0");
+    show_normed(trace, config_.kv_heads, config_.heads, "self_attn.qk_norm.1");
   }
 
  private:
-  float* query(std::size_t kv_head, std::size_t row) const {
-    return b_.query.data() + (kv_head * rows_ + row) * group_ * d_;
+  void show_normed(Trace& trace, std::size_t heads, std::size_t first,
+                   std::string_view name) const {
+    std::vector<float> out(rows_ * heads * d_);
+    for (std::size_t row = 0; row < rows_; ++row) {
+      for (std::size_t h = 0; h < heads; ++h) {
+        const float* x = b_.mixed.data() + row * channels_ + (first + h) * d_;
+        const float norm = std::sqrt(context_.kernels.sum_of_squares(x, d_) + 1e-12F);
+        const float scale = length(first + h) / norm;
+        for (std::size_t c = 0; c < d_; ++c) out[(row * heads + h) * d_ + c] = x[c] * scale;
+      }
+    }
+    trace.values(name, layer_, {out.data(), heads * d_}, rows_, heads * d_);
   }
 
-  /// The depthwise outputs that one head's grouped convolution takes in: taps rows of d.
-  float* taps(std::size_t row, std::size_t head) const {
-    return b_.taps.data() + (row * channels_ + head * d_) * config_.conv_time1;
+  /// Of a head's normed vector: sqrt(d), times the temperature for a key.
+  float length(std::size_t head) const {
+    const float root = std::sqrt(static_cast<float>(d_));
+    return head < config_.heads ? root : root * w_.temp[head - config_.heads];
+  }
+
+  float* query(std::size_t kv_head, std::size_t row) const {
+    return b_.query.data() + (kv_head * rows_ + row) * group_ * kv_dim_;
+  }
+
+  /// The segment of a row of the batch.
+  const Segment* segment_of(std::size_t row) const {
+    const auto after = std::upper_bound(
+        segments_.begin(), segments_.end(), row,
+        [](std::size_t r, const Segment& segment) { return r < segment.first_row; });
+    return &*(after - 1);
   }
 
   /// [q ; k] before the convolutions at row `i` of the segment; negative rows (as wrapped size_t)
@@ -120,73 +150,21 @@ class Cca {
            (layout_.conv_rows() + i) * channels_;
   }
 
-  /// s_t = B u_t over the head's taps, u = depthwise(z). u before the first token is not 0 but the
-  /// depthwise bias: z is padded once, for both convolutions.
-  void convolve(const Segment& segment, std::size_t head, std::size_t begin,
-                std::size_t end) const {
-    const std::size_t count = config_.conv_time1;
+  void mix_head(std::size_t head, std::size_t begin, std::size_t end) const;
+
+  /// One row of the input of a head's grouped convolution, taps rows of d:
+  /// u_t = depthwise(z)_t, oldest first. u before the first token is not 0 but the depthwise bias:
+  /// z is padded once, for both convolutions.
+  void depthwise(const Segment& segment, std::size_t i, std::size_t head, const float** taps,
+                 float* u) const {
     const std::size_t c0 = head * d_;
-    for (std::size_t i = begin; i < end; ++i) {
-      float* u = taps(segment.first_row + i, head);
-      for (std::size_t j = 0; j < count; ++j) {
-        depthwise(segment, i + j + 1 - count, c0, u + j * d_);
+    const std::size_t time0 = config_.conv_time0;
+    for (std::size_t j = 0; j < time0; ++j) taps[j] = w_.depthwise[j].data() + c0;
+    for (std::size_t t = 0; t < config_.conv_time1; ++t) {
+      for (std::size_t j = 0; j < time0; ++j) {
+        taps[time0 + j] = before(segment, i + t + j + 2 - config_.conv_time1 - time0) + c0;
       }
-    }
-    const std::size_t row = segment.first_row + begin;
-    const Rows<float> out{b_.mixed.data() + row * channels_ + c0, channels_};
-    w_.grouped.multiply(context_.kernels, c0, c0 + d_, {taps(row, head), channels_ * count},
-                        end - begin, out);
-    for (std::size_t i = 0; i < end - begin; ++i) {
-      for (std::size_t c = 0; c < d_; ++c) out.row(i)[c] += w_.grouped_bias[c0 + c];
-    }
-  }
-
-  /// u at row `i` (wrapped when before the segment) for channels [c0, c0 + d).
-  void depthwise(const Segment& segment, std::size_t i, std::size_t c0, float* u) const {
-    const std::size_t taps = config_.conv_time0;
-    std::copy_n(w_.depthwise_bias.data() + c0, d_, u);
-    for (std::size_t j = 0; j < taps; ++j) {
-      const float* z = before(segment, i + j + 1 - taps) + c0;
-      const float* a = w_.depthwise[j].data() + c0;
-      for (std::size_t c = 0; c < d_; ++c) u[c] += a[c] * z[c];
-    }
-  }
-
-  /// Q_h += (q_h + k_g) / 2.
-  void add_query_mean(std::size_t row, std::size_t head, float* x) const {
-    const float* q = b_.qk.data() + row * channels_ + head * d_;
-    const float* k = b_.qk.data() + row * channels_ + (config_.heads + head / group_) * d_;
-    for (std::size_t c = 0; c < d_; ++c) x[c] += (q[c] + k[c]) * 0.5F;
-  }
-
-  /// K_g += mean over the heads h of the group of (q_h + k_g) / 2.
-  void add_key_mean(std::size_t row, std::size_t kv_head, float* x) const {
-    const float* q = b_.qk.data() + row * channels_ + kv_head * group_ * d_;
-    const float* k = b_.qk.data() + row * channels_ + (config_.heads + kv_head) * d_;
-    const float share = 1.0F / static_cast<float>(group_);
-    for (std::size_t c = 0; c < d_; ++c) {
-      float sum = 0;
-      for (std::size_t h = 0; h < group_; ++h) sum += (q[h * d_ + c] + k[c]) * 0.5F;
-      x[c] += sum * share;
-    }
-  }
-
-  /// out = sqrt(d) * factor * x / |x|, with |x|^2 + 1e-12 so that a zero vector stays one.
-  void normalise(const float* x, float factor, float* out) const {
-    const float norm = std::sqrt(context_.kernels.sum_of_squares(x, d_) + 1e-12F);
-    const float scale = std::sqrt(static_cast<float>(d_)) / norm * factor;
-    for (std::size_t c = 0; c < d_; ++c) out[c] = x[c] * scale;
-  }
-
-  /// Rotates the first 2 * half dimensions; element i pairs with i + half.
-  void rotate(std::size_t row, float* x) const {
-    const float* cosine = rope_.cosine.data() + row * rope_.half;
-    const float* sine = rope_.sine.data() + row * rope_.half;
-    for (std::size_t i = 0; i < rope_.half; ++i) {
-      const float a = x[i];
-      const float b = x[i + rope_.half];
-      x[i] = a * cosine[i] - b * sine[i];
-      x[i + rope_.half] = b * cosine[i] + a * sine[i];
+      kernels_.depthwise(taps + time0, taps, w_.depthwise_bias.data() + c0, time0, u + t * d_, d_);
     }
   }
 
@@ -198,124 +176,204 @@ class Cca {
     const float* delayed = i > 0 ? b_.delayed.data() + (row - 1) * half_
                                  : segment.sequence->tail + layer_ * layout_.tail_floats() +
                                        layout_.conv_rows() * channels_;
-    for (std::size_t c = 0; c < d_; ++c) {
-      const std::size_t at = kv_head * d_ + c;
-      out[c] = at < half_ ? current[at] : delayed[at - half_];
-    }
+    const std::size_t first = kv_head * d_;
+    const std::size_t cut = std::clamp(half_, first, first + d_);
+    std::copy(current + first, current + cut, out);
+    std::copy(delayed + cut - half_, delayed + first + d_ - half_, out + (cut - first));
   }
 
-  void write_kv(const Segment& segment, std::size_t i, std::size_t kv_head,
-                const float* key) const {
+  void write_kv(const Segment& segment, std::size_t i, std::size_t kv_head, const float* key,
+                const float* v) const {
     const SequenceView& s = *segment.sequence;
     const std::size_t position = s.position + i;
-    std::byte* page = s.pages[layout_.group(layer_)][position / kPage];
-    // The head's taps of this row are used up: their place serves as scratch.
-    float* x = taps(segment.first_row + i, config_.heads + kv_head);
-    normalise(key, w_.temp[kv_head], x);
-    rotate(segment.first_row + i, x);
-    const std::size_t at = position % kPage * d_;
-    store(layout_.kv_type(), page + layout_.page_offset(layer_, StateLayout::kKeys, kv_head), at, x,
-          d_);
-    value(segment, i, kv_head, x);
-    store(layout_.kv_type(), page + layout_.page_offset(layer_, StateLayout::kValues, kv_head), at,
-          x, d_);
+    std::byte* block =
+        s.pages[layout_.group(layer_)][position / kPage] + layout_.page_offset(layer_, kv_head);
+    const auto write = layout_.kv_type() == DType::f32 ? kernels_.write_f32 : kernels_.write_bf16;
+    write(block, kv_dim_, position % kPage, key, v);
   }
+
+  std::size_t window() const { return config_.sliding[layer_] ? config_.window : 0; }
+  /// Floats of a tile's running state: sum, then highest, then total.
+  std::size_t state_floats(const Tile& tile) const {
+    return (tile.end - tile.begin) * group_ * (kv_dim_ + 2);
+  }
+  AttendCall attend_call(const Tile& tile, float* state, std::byte* scratch) const;
+  void attend_spans(const AttendCall& call, const AttendTask& task) const;
+  void write_output(const Tile& tile, const AttendCall& call) const;
+  std::vector<Tile> tiles() const;
+  /// One task a tile, or one a span where tiles alone would leave threads idle.
+  std::vector<AttendTask> attend_tasks(std::span<const Tile> tiles) const;
 
   const ComputeContext& context_;
   const ModelConfig& config_;
   const AttentionWeights& w_;
   const StateLayout& layout_;
   std::size_t layer_;
+  std::span<const Segment> segments_;
   const RopeTable& rope_;
   AttentionBuffers& b_;
   std::size_t rows_;
+  const AttentionKernels& kernels_ = context_.kernels.attention;
   std::size_t d_ = config_.head_dim;
+  std::size_t kv_dim_ = layout_.kv_dim();
   std::size_t group_ = config_.heads / config_.kv_heads;
   std::size_t channels_ = config_.conv_width();
   std::size_t half_ = config_.kv_width() / 2;
 };
 
-void Cca::attend(const Segment& segment, std::size_t kv_head, std::size_t begin,
-                 std::size_t end) const {
-  const Kernels& kernels = context_.kernels;
-  const SequenceView& s = *segment.sequence;
-  const std::size_t rows = (end - begin) * group_;
-  const float* q = query(kv_head, segment.first_row + begin);
-  const float score_scale = 1.0F / std::sqrt(static_cast<float>(d_));
-  const std::size_t window = config_.sliding[layer_] ? config_.window : 0;
-  const auto first_key = [&](std::size_t position) {
-    return window != 0 && position + 1 > window ? position + 1 - window : 0;
-  };
+void Cca::mix_head(std::size_t head, std::size_t begin, std::size_t end) const {
+  const std::size_t rows = end - begin;
+  const std::size_t width = config_.conv_time1 * d_;
+  const std::size_t floats = rows * (width + d_) + 2 * kv_dim_;
+  auto* u = reinterpret_cast<float*>(
+      workspace(floats * sizeof(float) + (2 * config_.conv_time0 + 1) * sizeof(float*)));
+  float* mixed = u + rows * width;
+  float* key = mixed + rows * d_;
+  float* v = key + kv_dim_;
+  auto** taps = reinterpret_cast<const float**>(u + (floats + 1) / 2 * 2);
 
-  std::vector<float> scores(rows * kPage);
-  std::vector<float> sum(rows * d_);
-  std::vector<float> total(rows);
-  std::vector<float> highest(rows, -INFINITY);
-  std::vector<float> rescale(rows);
-
-  const std::size_t last = s.position + end - 1;  // position of the last query
-  for (std::size_t p = first_key(s.position + begin) / kPage; p <= last / kPage; ++p) {
-    const std::byte* page = s.pages[layout_.group(layer_)][p];
-    const std::byte* keys = page + layout_.page_offset(layer_, StateLayout::kKeys, kv_head);
-    const std::byte* values = page + layout_.page_offset(layer_, StateLayout::kValues, kv_head);
-    const std::size_t count = std::min(kPage, last + 1 - p * kPage);
-    const bool wide = layout_.kv_type() == DType::f32;
-    if (wide) {
-      kernels.matmul_f32({reinterpret_cast<const float*>(keys), d_}, {q, d_},
-                         {scores.data(), kPage}, rows, count, d_);
-    } else {
-      kernels.matmul_bf16({reinterpret_cast<const bf16*>(keys), d_}, {q, d_},
-                          {scores.data(), kPage}, rows, count, d_);
-    }
-    for (std::size_t r = 0; r < rows; ++r) {
-      const std::size_t position = s.position + begin + r / group_;
-      const std::size_t from = std::clamp(first_key(position), p * kPage, p * kPage + count);
-      const std::size_t to = std::clamp(position + 1, from, p * kPage + count);
-      float* row = scores.data() + r * kPage;
-      float* x = row + (from - p * kPage);
-      const std::size_t n = to - from;
-      float peak = highest[r];
-      for (std::size_t t = 0; t < n; ++t) {
-        x[t] *= score_scale;
-        peak = std::max(peak, x[t]);
-      }
-      std::fill(row, x, 0.0F);
-      std::fill(x + n, row + count, 0.0F);
-      rescale[r] = n == 0 ? 1.0F : std::exp(highest[r] - peak);
-      highest[r] = peak;
-      total[r] = total[r] * rescale[r] + (n == 0 ? 0.0F : kernels.exp_shifted(x, n, peak));
-    }
-    const Rows<const float> weights{scores.data(), kPage};
-    const Rows<float> out{sum.data(), d_};
-    if (wide) {
-      kernels.weighted_sum_f32({reinterpret_cast<const float*>(values), d_}, weights,
-                               rescale.data(), out, rows, count, d_);
-    } else {
-      kernels.weighted_sum_bf16({reinterpret_cast<const bf16*>(values), d_}, weights,
-                                rescale.data(), out, rows, count, d_);
-    }
+  const Segment* segment = segment_of(begin);
+  for (std::size_t row = begin; row < end; ++row) {
+    if (row == segment->first_row + segment->rows) ++segment;
+    depthwise(*segment, row - segment->first_row, head, taps, u + (row - begin) * width);
   }
-  for (std::size_t r = 0; r < rows; ++r) {
-    const std::size_t row = segment.first_row + begin + r / group_;
-    float* out = b_.output.data() + row * config_.q_width() + (kv_head * group_ + r % group_) * d_;
-    for (std::size_t c = 0; c < d_; ++c) out[c] = sum[r * d_ + c] / total[r];
+  const std::size_t c0 = head * d_;
+  w_.grouped.multiply(context_.kernels, c0, c0 + d_, {u, width}, rows, {mixed, d_});
+
+  const bool is_key = head >= config_.heads;
+  const std::size_t kv_head = is_key ? head - config_.heads : head / group_;
+  if (is_key) std::fill(key, v + kv_dim_, 0.0F);
+  segment = segment_of(begin);
+  for (std::size_t row = begin; row < end; ++row) {
+    if (row == segment->first_row + segment->rows) ++segment;
+    const float* q = b_.qk.data() + row * channels_;
+    float* x = mixed + (row - begin) * d_;
+    kernels_.mix_head({.mixed = x,
+                       .bias = w_.grouped_bias.data() + c0,
+                       .q = is_key ? q + kv_head * group_ * d_ : q + c0,
+                       .q_heads = is_key ? group_ : 1,
+                       .k = q + (config_.heads + kv_head) * d_,
+                       .n = d_,
+                       .length = length(head),
+                       .cosine = rope_.cosine.data() + row * rope_.half,
+                       .sine = rope_.sine.data() + row * rope_.half,
+                       .half = rope_.half,
+                       .out = is_key ? key : query(kv_head, row) + head % group_ * kv_dim_});
+    if (!b_.mixed.empty()) std::copy_n(x, d_, b_.mixed.data() + row * channels_ + c0);
+    if (is_key && segment->sequence->writes_kv) {
+      value(*segment, row - segment->first_row, kv_head, v);
+      write_kv(*segment, row - segment->first_row, kv_head, key, v);
+    }
   }
 }
 
-/// Part of a segment for one task.
-struct Tile {
-  const Segment* segment;
-  std::size_t begin;
-  std::size_t end;
-};
-
-std::vector<Tile> tiles(std::span<const Segment> segments, std::size_t rows) {
+std::vector<Tile> Cca::tiles() const {
+  constexpr std::size_t kRows = 128;  // share the keys and values that pass through the cache
+  const std::size_t queries = std::max<std::size_t>(1, kRows / group_);
   std::vector<Tile> out;
-  for (const Segment& s : segments) {
-    for (std::size_t i = 0; i < s.rows; i += rows)
-      out.push_back({&s, i, std::min(s.rows, i + rows)});
+  for (const Segment& s : segments_) {
+    for (std::size_t i = 0; i < s.rows; i += queries) {
+      for (std::size_t h = 0; h < config_.kv_heads; ++h) {
+        out.push_back({&s, i, std::min(s.rows, i + queries), h});
+      }
+    }
   }
   return out;
+}
+
+std::vector<AttendTask> Cca::attend_tasks(std::span<const Tile> tiles) const {
+  const bool split = tiles.size() < 2 * static_cast<std::size_t>(context_.pool.threads());
+  std::vector<AttendTask> out;
+  std::size_t partial = 0;
+  for (std::size_t i = 0; i < tiles.size(); ++i) {
+    const Tile& tile = tiles[i];
+    const std::size_t position = tile.segment->sequence->position;
+    const std::size_t seen = position + tile.begin + 1;  // by the first query, were it not sliding
+    const std::size_t first = window() != 0 && seen > window() ? seen - window() : 0;
+    const std::size_t begin = first / AttendCall::kSpan;
+    const std::size_t end = (position + tile.end - 1) / AttendCall::kSpan + 1;
+    if (!split) {
+      out.push_back({i, begin, end, 0});
+      continue;
+    }
+    for (std::size_t span = begin; span < end; ++span) {
+      out.push_back({i, span, span + 1, partial});
+      partial += state_floats(tile);
+    }
+  }
+  b_.partial.resize(std::max(b_.partial.size(), partial));
+  return out;
+}
+
+AttendCall Cca::attend_call(const Tile& tile, float* state, std::byte* scratch) const {
+  const SequenceView& s = *tile.segment->sequence;
+  const std::size_t rows = (tile.end - tile.begin) * group_;
+  return {.pages = s.pages[layout_.group(layer_)].data(),
+          .offset = layout_.page_offset(layer_, tile.kv_head),
+          .dim = kv_dim_,
+          .heads = group_,
+          .rows = rows,
+          .position = s.position + tile.begin,
+          .window = window(),
+          .scale = 1.0F / std::sqrt(static_cast<float>(d_)),
+          .query = query(tile.kv_head, tile.segment->first_row + tile.begin),
+          .scratch = scratch,
+          .highest = state + rows * kv_dim_,
+          .total = state + rows * (kv_dim_ + 1),
+          .sum = state};
+}
+
+void Cca::attend_spans(const AttendCall& call, const AttendTask& task) const {
+  std::fill_n(call.highest, call.rows, -INFINITY);
+  std::fill_n(call.total, call.rows, 0.0F);
+  std::fill_n(call.sum, call.rows * kv_dim_, 0.0F);
+  const auto attend = layout_.kv_type() == DType::f32 ? kernels_.attend_f32 : kernels_.attend_bf16;
+  for (std::size_t span = task.first; span < task.last; ++span) attend(call, span);
+}
+
+void Cca::write_output(const Tile& tile, const AttendCall& call) const {
+  for (std::size_t r = 0; r < call.rows; ++r) {
+    const std::size_t row = tile.segment->first_row + tile.begin + r / group_;
+    float* out =
+        b_.output.data() + row * config_.q_width() + (tile.kv_head * group_ + r % group_) * d_;
+    kernels_.divide(call.sum + r * kv_dim_, call.total[r], out, d_);
+  }
+}
+
+void Cca::attend() const {
+  const std::vector<Tile> tile = tiles();
+  const std::vector<AttendTask> task = attend_tasks(tile);
+  const std::size_t scratch = AttendCall::scratch_bytes(kv_dim_);
+  if (task.size() == tile.size()) {
+    context_.pool.run(task.size(), [&](std::size_t i) {
+      std::byte* memory = workspace(scratch + state_floats(tile[i]) * sizeof(float));
+      const AttendCall call =
+          attend_call(tile[i], reinterpret_cast<float*>(memory + scratch), memory);
+      attend_spans(call, task[i]);
+      write_output(tile[i], call);
+    });
+    return;
+  }
+  // Whoever finishes a tile's last span merges them all, in order.
+  std::vector<std::atomic<std::size_t>> done(tile.size());
+  context_.pool.run(task.size(), [&](std::size_t i) {
+    const Tile& t = tile[task[i].tile];
+    const auto call = [&](std::size_t at) {
+      return attend_call(t, b_.partial.data() + task[at].partial, workspace(scratch));
+    };
+    attend_spans(call(i), task[i]);
+    const auto same = [&](std::size_t at) {
+      return at < task.size() && task[at].tile == task[i].tile;
+    };
+    std::size_t first = i;
+    while (first > 0 && same(first - 1)) --first;
+    std::size_t last = i + 1;
+    while (same(last)) ++last;
+    if (++done[task[i].tile] < last - first) return;
+    const AttendCall into = call(first);
+    for (std::size_t at = first + 1; at < last; ++at) kernels_.merge(into, call(at));
+    write_output(t, into);
+  });
 }
 
 }  // namespace
@@ -344,9 +402,7 @@ void AttentionBuffers::resize(const ModelConfig& config, std::size_t rows) {
   qk.resize(rows * config.conv_width());
   current.resize(rows * config.kv_width() / 2);
   delayed.resize(rows * config.kv_width() / 2);
-  taps.resize(rows * config.conv_width() * config.conv_time1);
-  mixed.resize(rows * config.conv_width());
-  query.resize(rows * config.q_width());
+  query.resize(rows * config.heads * KvBlock::dim(config.head_dim));
   output.resize(rows * config.q_width());
 }
 
@@ -363,34 +419,13 @@ void attention(const ComputeContext& context, const ModelConfig& config,
           {weights.v_delayed, {buffers.delayed.data(), half}}},
          normed, rows);
 
-  const Cca cca(context, config, weights, layout, layer, rope, buffers, rows);
-  const std::size_t heads = config.heads + config.kv_heads;
-  const std::vector<Tile> mix = tiles(segments, 32);
-  context.pool.run(mix.size() * heads, [&](std::size_t i) {
-    const Tile& tile = mix[i / heads];
-    cca.mix_head(*tile.segment, i % heads, tile.begin, tile.end);
-  });
-  if (trace != nullptr) {
-    trace->values("self_attn.qkv_proj.0", layer, {buffers.mixed.data(), channels}, rows,
-                  config.q_width());
-    trace->values("self_attn.qkv_proj.1", layer,
-                  {buffers.mixed.data() + config.q_width(), channels}, rows, config.kv_width());
-    cca.trace_values(*trace, segments);
-    cca.trace_normed(*trace, config.heads, 0, "self_attn.qk_norm.0");
-    cca.trace_normed(*trace, config.kv_heads, config.heads, "self_attn.qk_norm.1");
-  }
+  buffers.mixed.resize(trace != nullptr ? rows * channels : 0);
+  const Cca cca(context, config, weights, layout, layer, segments, rope, buffers, rows);
+  cca.mix();
+  if (trace != nullptr) cca.show(*trace);
+  cca.attend();
+  cca.store_tails();
 
-  // About 32 query rows share each page of keys that passes through the cache.
-  const std::size_t group = config.heads / config.kv_heads;
-  const std::vector<Tile> attend =
-      tiles(segments, group < 32 ? 32 / std::max<std::size_t>(group, 1) : 1);
-  context.pool.run(attend.size() * config.kv_heads, [&](std::size_t i) {
-    const Tile& tile = attend[i / config.kv_heads];
-    cca.attend(*tile.segment, i % config.kv_heads, tile.begin, tile.end);
-  });
-  for (const Segment& segment : segments) cca.store_tail(segment);
-
-  round_inputs(context.compute, buffers.output.data(), rows * config.q_width());
   linear(context, {{weights.o, out}}, {buffers.output.data(), config.q_width()}, rows);
 }
 

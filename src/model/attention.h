@@ -33,9 +33,9 @@ struct AttentionBuffers {
   std::vector<float> qk;       ///< [rows, C]: q and k before the convolutions
   std::vector<float> current;  ///< [rows, kv_heads * d / 2]: first half of the value
   std::vector<float> delayed;  ///< [rows, kv_heads * d / 2]: second half of the next token's value
-  std::vector<float> taps;     ///< [rows, C * taps]: depthwise outputs a grouped output needs
-  std::vector<float> mixed;    ///< [rows, C]: q and k after the convolutions
-  std::vector<float> query;    ///< [kv_heads, rows, G, d]: normed and rotated
+  std::vector<float> mixed;    ///< [rows, C]: q and k before their norm; only for a Trace
+  std::vector<float> query;    ///< [kv_heads, rows, G, KvBlock::dim(d)]: normed and rotated
+  std::vector<float> partial;  ///< of attention whose keys are spread over tasks
   std::vector<float> output;   ///< [rows, heads * d]
 
   void resize(const ModelConfig& config, std::size_t rows);

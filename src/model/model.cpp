@@ -52,7 +52,7 @@ void Model::forward(std::span<StepItem> batch, Activations& a, ThreadPool& pool,
     rows += item.tokens.size();
   }
   a.resize(config(), rows);
-  const ComputeContext context{kernels_, pool, compute_};
+  const ComputeContext context{kernels_, pool, a.packed};
 
   a.rope.fill(config().rope, config().head_dim, segments, rows);
   a.sliding_rope.fill(config().sliding_rope, config().head_dim, segments, rows);
@@ -98,14 +98,13 @@ void Model::layer(const ComputeContext& context, std::size_t index,
     rms_norm(kernels_, x.row(r), w.attention_norm, config().norm_eps, normed.row(r));
   });
   show("input_layernorm", normed);
-  round_inputs(compute_, normed.data, rows * width);
   attention(context, config(), w.attention, layout_, index, segments,
             config().sliding[index] ? a.sliding_rope : a.rope, {normed.data, width}, rows,
             a.attention, block, trace);
   show("self_attn.0", block);
 
   each_row([&](std::size_t r) {
-    merge_residual(w.after_attention, block.row(r), x.row(r), x.row(r));
+    merge_residual(kernels_, w.after_attention, block.row(r), x.row(r));
     rms_norm(kernels_, x.row(r), w.mlp_norm, config().norm_eps, normed.row(r));
   });
   show("post_attention_residual_scale", x);
@@ -114,7 +113,7 @@ void Model::layer(const ComputeContext& context, std::size_t index,
   run_experts(context, config(), w.experts, {normed.data, width}, rows, a.moe, block);
   show("mlp.0", block);
 
-  each_row([&](std::size_t r) { merge_residual(w.after_mlp, block.row(r), x.row(r), x.row(r)); });
+  each_row([&](std::size_t r) { merge_residual(kernels_, w.after_mlp, block.row(r), x.row(r)); });
   show("post_mlp_residual_scale", x);
 }
 

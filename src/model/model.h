@@ -30,6 +30,7 @@ struct Activations {
   std::vector<float> residual;  ///< [rows, H], fp32 in every compute mode
   std::vector<float> normed;    ///< [rows, H]
   std::vector<float> block;     ///< [rows, H]: what attention or MoE adds
+  PackedInputs packed;
   AttentionBuffers attention;
   MoeBuffers moe;
   RopeTable rope;

@@ -24,11 +24,13 @@ void group_by_expert(const ModelConfig& config, std::size_t rows, MoeBuffers& b)
   std::partial_sum(b.begin.begin(), b.begin.end(), b.begin.begin());
   std::vector<std::size_t> next(b.begin.begin(), b.begin.end() - 1);
   for (std::size_t r = 0; r < rows; ++r) {
-    if (b.choice[r] < config.experts) b.order[next[b.choice[r]]++] = r;
+    if (b.choice[r] < config.experts) {
+      b.order[next[b.choice[r]]++] = static_cast<std::uint32_t>(r);
+    }
   }
 }
 
-/// A block of output columns of one expert.
+/// Part of an expert's work: some of its output columns, or some of its rows.
 struct ExpertBlock {
   std::size_t expert;
   std::size_t first;
@@ -36,21 +38,61 @@ struct ExpertBlock {
 };
 
 /// Column blocks of every expert that has rows, small enough to share out evenly.
-std::vector<ExpertBlock> expert_blocks(const MoeBuffers& b, std::size_t experts, std::size_t cols,
-                                       int threads) {
-  const auto busy = static_cast<std::size_t>(std::count_if(
-      b.begin.begin() + 1, b.begin.end(), [&, last = std::size_t{0}](std::size_t end) mutable {
-        return std::exchange(last, end) != end;
-      }));
+std::vector<ExpertBlock> expert_blocks(const MoeBuffers& b, std::size_t cols, int threads) {
+  const std::size_t experts = b.begin.size() - 1;
+  std::size_t busy = 0;
+  for (std::size_t e = 0; e < experts; ++e) busy += b.begin[e] != b.begin[e + 1] ? 1 : 0;
   const std::size_t parts = std::max<std::size_t>(
       1, 4 * static_cast<std::size_t>(threads) / std::max<std::size_t>(1, busy));
-  const std::size_t step = (cols / parts / 16 + 1) * 16;
+  // Whole panels of the tile kernels.
+  const std::size_t step = (cols / parts / 32 + 1) * 32;
   std::vector<ExpertBlock> blocks;
   for (std::size_t e = 0; e < experts; ++e) {
     if (b.begin[e] == b.begin[e + 1]) continue;
     for (std::size_t c = 0; c < cols; c += step) blocks.push_back({e, c, std::min(cols, c + step)});
   }
   return blocks;
+}
+
+/// Packs each expert's rows of x for its matrix: row b.order[i] of x for place i when `gather`,
+/// else row i.
+template <class MatrixOf>
+void pack_experts(const ComputeContext& context, const MoeBuffers& b, MatrixOf&& matrix_of,
+                  Rows<const float> x, bool gather, PackedExperts& out) {
+  constexpr std::size_t kRows = LinearKernels::kPackRows;
+  const std::size_t experts = b.begin.size() - 1;
+  std::vector<ExpertBlock> blocks;
+  out.offset.resize(experts);
+  std::size_t bytes = 0;
+  for (std::size_t e = 0; e < experts; ++e) {
+    const Matrix& w = matrix_of(e);
+    const std::size_t rows = b.begin[e + 1] - b.begin[e];
+    out.offset[e] = bytes;
+    bytes +=
+        (context.kernels.linear(w.input()).packed_bytes(w.input(), rows, w.cols()) + 63) / 64 * 64;
+    for (std::size_t r = 0; r < rows; r += kRows)
+      blocks.push_back({e, r, std::min(rows, r + kRows)});
+  }
+  std::byte* data = out.buffer.resize(bytes);
+  context.pool.run(blocks.size(), [&](std::size_t task) {
+    const auto [e, first, last] = blocks[task];
+    const Matrix& w = matrix_of(e);
+    const std::size_t at = b.begin[e];
+    const Rows<const float> from = gather ? x : Rows<const float>{x.row(at), x.stride};
+    context.kernels.linear(w.input()).pack(w.input(), from, gather ? b.order.data() + at : nullptr,
+                                           b.begin[e + 1] - at, first, last, w.cols(),
+                                           data + out.offset[e]);
+  });
+}
+
+/// Columns [first, last) of one expert's matrix for all of its rows, by the calling thread.
+void multiply_expert(const ComputeContext& context, const MoeBuffers& b, const Linear& linear,
+                     std::size_t expert, std::size_t first, std::size_t last,
+                     const PackedExperts& x, Rows<float> y) {
+  const std::size_t rows = b.begin[expert + 1] - b.begin[expert];
+  multiply_packed(context.kernels, linear.weight.view(), first, last, linear.weight.input(),
+                  x.buffer.data() + x.offset[expert], rows, y);
+  add_bias(linear, first, last, rows, y);
 }
 
 }  // namespace
@@ -62,7 +104,6 @@ void MoeBuffers::resize(const ModelConfig& config, std::size_t rows) {
   choice.resize(rows);
   weight.resize(rows);
   order.resize(rows);
-  input.resize(rows * config.hidden);
   gate_up.resize(rows * config.expert_width * 2);
   activation.resize(rows * config.expert_width);
   output.resize(rows * config.hidden);
@@ -74,29 +115,27 @@ void route(const ComputeContext& context, const ModelConfig& config, const Route
   const std::size_t width = config.router_hidden;
   const std::size_t classes = config.classes();
   const Kernels& kernels = context.kernels;
-  linear(context, {{w.down, {b.hidden.data(), width}}}, normed, rows);
-
-  // The router stays in fp32 in every compute mode: with top-1 experts a flipped choice is another
-  // function, and its matrices are 2 % of a token's bytes.
-  context.pool.run_ranges(rows, 4, [&](std::size_t first, std::size_t last) {
-    const std::size_t n = last - first;
-    const Rows<float> state{b.state.data() + first * width, width};
-    const Rows<float> h0{b.hidden.data() + first * width, width};
-    const Rows<float> h1{b.hidden.data() + (rows + first) * width, width};
-    const Rows<float> scores{b.scores.data() + first * classes, classes};
-    for (std::size_t r = 0; r < n; ++r) {
-      for (std::size_t i = 0; i < width; ++i) {
-        const float carried = w.eda_scale.empty() ? 0.0F : w.eda_scale[i] * state.row(r)[i];
-        state.row(r)[i] = h0.row(r)[i] + carried;
-      }
-      rms_norm(kernels, state.row(r), w.norm, config.norm_eps, h0.row(r));
+  const Rows<float> state{b.state.data(), width};
+  const Rows<float> h0{b.hidden.data(), width};
+  const Rows<float> h1{b.hidden.data() + rows * width, width};
+  const auto each_row = [&](auto&& f) {
+    context.pool.run_ranges(rows, 16, [&](std::size_t first, std::size_t last) {
+      for (std::size_t r = first; r < last; ++r) f(r);
+    });
+  };
+  linear(context, {{w.down, h0}}, normed, rows);
+  each_row([&](std::size_t r) {
+    for (std::size_t i = 0; i < width; ++i) {
+      const float carried = w.eda_scale.empty() ? 0.0F : w.eda_scale[i] * state.row(r)[i];
+      state.row(r)[i] = h0.row(r)[i] + carried;
     }
-    linear_columns(kernels, w.fc1, 0, width, {h0.data, width}, n, h1);
-    gelu(h1.data, n * width);
-    linear_columns(kernels, w.fc2, 0, width, {h1.data, width}, n, h0);
-    gelu(h0.data, n * width);
-    linear_columns(kernels, w.out, 0, classes, {h0.data, width}, n, scores);
+    rms_norm(kernels, state.row(r), w.norm, config.norm_eps, h0.row(r));
   });
+  linear(context, {{w.fc1, h1}}, {h0.data, width}, rows);
+  each_row([&](std::size_t r) { kernels.gelu(h1.row(r), width); });
+  linear(context, {{w.fc2, h0}}, {h1.data, width}, rows);
+  each_row([&](std::size_t r) { kernels.gelu(h0.row(r), width); });
+  linear(context, {{w.out, {b.scores.data(), classes}}}, {h0.data, width}, rows);
   if (trace != nullptr) {
     trace->values("mlp.gate.0", layer, {b.scores.data(), classes}, rows, classes);
     trace->values("mlp.gate.3", layer, {b.state.data(), width}, rows, width);
@@ -121,45 +160,42 @@ void run_experts(const ComputeContext& context, const ModelConfig& config,
                  std::size_t rows, MoeBuffers& b, Rows<float> out) {
   const std::size_t hidden = config.hidden;
   const std::size_t width = config.expert_width;
-  const Kernels& kernels = context.kernels;
   const int threads = context.pool.threads();
   group_by_expert(config, rows, b);
-  for (std::size_t i = 0; i < b.begin.back(); ++i) {
-    std::copy_n(normed.row(b.order[i]), hidden, b.input.data() + i * hidden);
-  }
-  round_inputs(context.compute, b.input.data(), b.begin.back() * hidden);
+  pack_experts(
+      context, b, [&](std::size_t e) -> const Matrix& { return experts[e].gate_up.weight; }, normed,
+      true, b.input);
 
   // activation = silu(gate) * up, gate and up columns of a block together.
-  const std::vector<ExpertBlock> up = expert_blocks(b, config.experts, width, threads);
+  const std::vector<ExpertBlock> up = expert_blocks(b, width, threads);
   context.pool.run(up.size(), [&](std::size_t task) {
     const auto [expert, first, last] = up[task];
     const Linear& w = experts[expert].gate_up;
     const std::size_t at = b.begin[expert];
-    const std::size_t n = b.begin[expert + 1] - at;
-    const Rows<const float> x{b.input.data() + at * hidden, hidden};
     const Rows<float> gate{b.gate_up.data() + at * 2 * width, 2 * width};
-    linear_columns(kernels, w, first, last, x, n, {gate.data + first, gate.stride});
-    linear_columns(kernels, w, width + first, width + last, x, n,
-                   {gate.data + width + first, gate.stride});
-    for (std::size_t r = 0; r < n; ++r) {
-      float* a = b.activation.data() + (at + r) * width + first;
-      kernels.swiglu(gate.row(r) + first, gate.row(r) + width + first, a, last - first);
-      round_inputs(context.compute, a, last - first);
+    multiply_expert(context, b, w, expert, first, last, b.input, {gate.data + first, gate.stride});
+    multiply_expert(context, b, w, expert, width + first, width + last, b.input,
+                    {gate.data + width + first, gate.stride});
+    for (std::size_t r = 0; r < b.begin[expert + 1] - at; ++r) {
+      context.kernels.swiglu(gate.row(r) + first, gate.row(r) + width + first,
+                             b.activation.data() + (at + r) * width + first, last - first);
     }
   });
+  pack_experts(
+      context, b, [&](std::size_t e) -> const Matrix& { return experts[e].down.weight; },
+      {b.activation.data(), width}, false, b.packed_activation);
 
   for (std::size_t r = 0; r < rows; ++r) {
     if (b.choice[r] < config.experts) continue;
     for (std::size_t i = 0; i < hidden; ++i) out.row(r)[i] = b.weight[r] * normed.row(r)[i];
   }
-  const std::vector<ExpertBlock> down = expert_blocks(b, config.experts, hidden, threads);
+  const std::vector<ExpertBlock> down = expert_blocks(b, hidden, threads);
   context.pool.run(down.size(), [&](std::size_t task) {
     const auto [expert, first, last] = down[task];
     const std::size_t at = b.begin[expert];
     const std::size_t n = b.begin[expert + 1] - at;
     const Rows<float> y{b.output.data() + at * hidden + first, hidden};
-    linear_columns(kernels, experts[expert].down, first, last,
-                   {b.activation.data() + at * width, width}, n, y);
+    multiply_expert(context, b, experts[expert].down, expert, first, last, b.packed_activation, y);
     for (std::size_t r = 0; r < n; ++r) {
       const std::size_t row = b.order[at + r];
       for (std::size_t i = 0; i < last - first; ++i) {

@@ -1,19 +1,23 @@
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <initializer_list>
 
-#include "compute/kernels/kernels.h"
+#include "compute/linear.h"
 #include "compute/thread_pool.h"
 #include "model/weights.h"
 
 namespace zaya {
 
+/// One packed input for each kind.
+using PackedInputs = std::array<PackedInput, kInputKinds>;
+
 /// What every step computes with.
 struct ComputeContext {
   const Kernels& kernels;
   ThreadPool& pool;
-  Compute compute;
+  PackedInputs& packed;
 };
 
 /// One of several products of the same input.
@@ -26,21 +30,14 @@ struct LinearCall {
 void linear(const ComputeContext& context, std::initializer_list<LinearCall> calls,
             Rows<const float> x, std::size_t rows);
 
-/// Columns [first, last) of one product, by the calling thread: y(i, n - first).
-void linear_columns(const Kernels& kernels, const Linear& linear, std::size_t first,
-                    std::size_t last, Rows<const float> x, std::size_t rows, Rows<float> y);
+/// y(i, n - first) += bias[n] for n in [first, last), where there is a bias.
+void add_bias(const Linear& linear, std::size_t first, std::size_t last, std::size_t rows,
+              Rows<float> y);
 
-/// out[i] = x[i] * weight[i] / sqrt(mean(x^2) + eps).
+/// out = x * weight / sqrt(mean(x^2) + eps).
 void rms_norm(const Kernels& kernels, const float* x, const Vector& weight, double eps, float* out);
 
-/// out[i] = (o[i] + hidden_bias) * hidden_scale + (r[i] + residual_bias) * residual_scale; out may
-/// be r.
-void merge_residual(const ResidualScale& scale, const float* o, const float* r, float* out);
-
-/// x = 0.5 x (1 + erf(x / sqrt 2)), the exact form.
-void gelu(float* x, std::size_t n);
-
-/// Rounds to bf16 and back where `compute` says so: the inputs of the large products.
-void round_inputs(Compute compute, float* x, std::size_t n);
+/// r = (o + hidden_bias) * hidden_scale + (r + residual_bias) * residual_scale.
+void merge_residual(const Kernels& kernels, const ResidualScale& scale, const float* o, float* r);
 
 }  // namespace zaya

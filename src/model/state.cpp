@@ -5,7 +5,7 @@ namespace zaya {
 StateLayout::StateLayout(const ModelConfig& config, DType kv_type)
     : kv_type_(kv_type),
       kv_heads_(config.kv_heads),
-      head_dim_(config.head_dim),
+      kv_dim_(KvBlock::dim(config.head_dim)),
       conv_rows_(config.conv_tail()),
       conv_width_(config.conv_width()),
       delayed_width_(config.kv_width() / 2) {
@@ -15,13 +15,13 @@ StateLayout::StateLayout(const ModelConfig& config, DType kv_type)
     slots_.push_back({group, count[group]++});
   }
   for (std::size_t g = 0; g < kGroups; ++g) {
-    page_bytes_[g] = count[g] * 2 * config.kv_width() * kPageTokens * dtype_size(kv_type);
+    page_bytes_[g] = count[g] * kv_heads_ * 2 * KvBlock::part_bytes(kv_dim_, dtype_size(kv_type));
   }
 }
 
-std::size_t StateLayout::page_offset(std::size_t layer, Part part, std::size_t kv_head) const {
-  const std::size_t block = (slots_[layer].index * 2 + part) * kv_heads_ + kv_head;
-  return block * kPageTokens * head_dim_ * dtype_size(kv_type_);
+std::size_t StateLayout::page_offset(std::size_t layer, std::size_t kv_head) const {
+  const std::size_t block = slots_[layer].index * kv_heads_ + kv_head;
+  return block * 2 * KvBlock::part_bytes(kv_dim_, dtype_size(kv_type_));
 }
 
 std::size_t StateLayout::bytes_per_token() const {

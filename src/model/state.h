@@ -8,6 +8,7 @@
 
 #include "base/dtype.h"
 #include "checkpoint/config.h"
+#include "compute/kernels/attention.h"
 
 namespace zaya {
 
@@ -15,14 +16,14 @@ namespace zaya {
 ///
 /// - K and V of every position, in pages of `kPageTokens` positions. Layers with full attention and
 ///   layers with a sliding window have pages of their own (groups), since the latter's may be freed
-///   once outside the window. A page holds [layer of the group][K, V][kv head][position][head_dim].
+///   once outside the window. A page holds [layer of the group][kv head], a KvBlock each
+///   (compute/kernels/attention.h), and is all zeros before its first position is written.
 /// - The CCA tail, fp32: per layer the last rows of [q ; k] before the convolutions and the delayed
 ///   value projection of the last token.
 class StateLayout {
  public:
-  static constexpr std::size_t kPageTokens = 32;
+  static constexpr std::size_t kPageTokens = KvBlock::kPositions;
   static constexpr std::size_t kGroups = 2;  ///< full attention, sliding window
-  enum Part : std::size_t { kKeys = 0, kValues = 1 };
 
   /// kv_type: f32 or bf16.
   StateLayout(const ModelConfig& config, DType kv_type);
@@ -31,8 +32,10 @@ class StateLayout {
   std::size_t group(std::size_t layer) const { return slots_[layer].group; }
   /// Bytes of one page of a group; 0 when no layer is in it.
   std::size_t page_bytes(std::size_t group) const { return page_bytes_[group]; }
-  /// Byte offset, inside a page of the layer's group, of [kPageTokens, head_dim] values.
-  std::size_t page_offset(std::size_t layer, Part part, std::size_t kv_head) const;
+  /// Byte offset of a kv head's KvBlock inside a page of the layer's group.
+  std::size_t page_offset(std::size_t layer, std::size_t kv_head) const;
+  /// KvBlock::dim of the model's heads.
+  std::size_t kv_dim() const { return kv_dim_; }
 
   std::size_t layers() const { return slots_.size(); }
   std::size_t conv_rows() const { return conv_rows_; }
@@ -58,7 +61,7 @@ class StateLayout {
 
   DType kv_type_;
   std::size_t kv_heads_;
-  std::size_t head_dim_;
+  std::size_t kv_dim_;
   std::size_t conv_rows_;
   std::size_t conv_width_;
   std::size_t delayed_width_;

@@ -41,13 +41,6 @@ Vector to_floats(const TensorView& view) {
   return out;
 }
 
-template <class T>
-std::shared_ptr<const void> keep(std::vector<T> values, const void*& data) {
-  auto owner = std::make_shared<std::vector<T>>(std::move(values));
-  data = owner->data();
-  return owner;
-}
-
 /// Finds the tensors of one checkpoint by name and turns them into weights.
 class Loader {
  public:
@@ -56,16 +49,17 @@ class Loader {
 
   Vector vector(const std::string& name) const { return to_floats(checkpoint_.tensor(name)); }
 
-  Matrix matrix(const std::string& name) const { return {checkpoint_.tensor(name), compute_}; }
+  Matrix matrix(const std::string& name, bool wide = false) const {
+    return {checkpoint_, name, compute_, wide};
+  }
 
   Linear linear(const std::string& name, bool bias) const {
     return {matrix(name + ".weight"), bias ? vector(name + ".bias") : Vector{}};
   }
 
-  /// The same with the matrix as stored, whatever the compute mode.
-  Linear exact_linear(const std::string& name, bool bias) const {
-    return {Matrix(checkpoint_.tensor(name + ".weight"), Compute::f32),
-            bias ? vector(name + ".bias") : Vector{}};
+  /// The router decides between functions: its inputs stay as exact as its kernels can take them.
+  Linear router_linear(const std::string& name, bool bias) const {
+    return {matrix(name + ".weight", true), bias ? vector(name + ".bias") : Vector{}};
   }
 
   LayerWeights layer(std::size_t index) const {
@@ -104,7 +98,7 @@ class Loader {
     w.v_delayed = linear(qkv + "v_proj_delayed", bias);
     w.depthwise = taps_first(vector(qkv + "conv_qk_depthwise.weight"), config_.conv_time0);
     w.depthwise_bias = vector(qkv + "conv_qk_depthwise.bias");
-    w.grouped = taps_beside(vector(qkv + "conv_qk_grouped.weight"), config_.conv_time1);
+    w.grouped = taps_beside(checkpoint_.tensor(qkv + "conv_qk_grouped.weight"));
     w.grouped_bias = vector(qkv + "conv_qk_grouped.bias");
     w.temp = vector(name + "qk_norm.temp");
     if (config_.clamp_temp) {
@@ -125,7 +119,9 @@ class Loader {
   }
 
   /// [channels, d, taps] on disk -> [channels, taps * d].
-  Matrix taps_beside(const Vector& w, std::size_t taps) const {
+  Matrix taps_beside(const TensorView& stored) const {
+    const Vector w = to_floats(stored);
+    const std::size_t taps = config_.conv_time1;
     const std::size_t d = config_.head_dim;
     const std::size_t channels = config_.conv_width();
     Vector out(w.size());
@@ -136,17 +132,18 @@ class Loader {
         }
       }
     }
-    return {std::move(out), channels, taps * d};
+    const DType type = stored.dtype == DType::bf16 ? DType::bf16 : DType::f32;
+    return {out, channels, taps * d, type, compute_, true};
   }
 
   RouterWeights router(const std::string& name, std::size_t index) const {
     RouterWeights w;
-    w.down = exact_linear(name + "down_proj", true);
+    w.down = router_linear(name + "down_proj", true);
     if (config_.eda && index > 0) w.eda_scale = vector(name + "router_states_scale");
     w.norm = vector(name + "router_mlp.norm.weight");
-    w.fc1 = exact_linear(name + "router_mlp.fc1", true);
-    w.fc2 = exact_linear(name + "router_mlp.fc2", true);
-    w.out = exact_linear(name + "router_mlp.out_proj", false);
+    w.fc1 = router_linear(name + "router_mlp.fc1", true);
+    w.fc2 = router_linear(name + "router_mlp.fc2", true);
+    w.out = router_linear(name + "router_mlp.out_proj", false);
     w.balancing = vector(name + "balancing_biases");
     return w;
   }
@@ -158,51 +155,46 @@ class Loader {
 
 }  // namespace
 
-Matrix::Matrix(const TensorView& view, Compute compute) {
-  cols_ = view.shape.back();
-  rows_ = view.elements() / cols_;
-  const bool borrow =
-      view.dtype == DType::bf16 || (view.dtype == DType::f32 && compute == Compute::f32);
-  if (borrow) {
-    type_ = view.dtype;
-    data_ = view.data;
-    return;
+Matrix::Matrix(const Checkpoint& checkpoint, const std::string& name, Compute compute, bool wide) {
+  if (!checkpoint.is_quantized(name)) {
+    const TensorView& stored = checkpoint.tensor(name);
+    const bool as_stored = stored.dtype == DType::bf16 ||
+                           (stored.dtype == DType::f32 && (wide || compute == Compute::f32));
+    if (!as_stored) {
+      const std::size_t cols = stored.shape.back();
+      const bool exact = compute == Compute::f32 || wide;
+      *this = Matrix(to_floats(stored), stored.elements() / cols, cols,
+                     exact ? DType::f32 : DType::bf16, compute, wide);
+      return;
+    }
   }
-  Vector values = to_floats(view);
-  if (compute == Compute::f32) {
-    *this = Matrix(std::move(values), rows_, cols_);
-    return;
-  }
-  type_ = DType::bf16;
-  std::vector<bf16> rounded(values.size());
-  for (std::size_t i = 0; i < values.size(); ++i) rounded[i] = to_bf16(values[i]);
-  owned_bytes_ = rounded.size() * sizeof(bf16);
-  owned_ = keep(std::move(rounded), data_);
+  view_ = checkpoint.matrix(name);
+  input_ = compute == Compute::f32 ? InputKind::f32 : fast_input(view_, wide);
 }
 
-Matrix::Matrix(std::vector<float> values, std::size_t rows, std::size_t cols)
-    : rows_(rows), cols_(cols), owned_bytes_(values.size() * sizeof(float)) {
-  owned_ = keep(std::move(values), data_);
-}
-
-void Matrix::copy_row(std::size_t r, float* out) const {
-  if (type_ == DType::f32) {
-    std::memcpy(out, static_cast<const float*>(data_) + r * cols_, cols_ * sizeof(float));
-    return;
+Matrix::Matrix(const std::vector<float>& values, std::size_t rows, std::size_t cols, DType type,
+               Compute compute, bool wide) {
+  const std::size_t size = dtype_size(type);
+  auto bytes = std::make_shared<std::vector<std::byte>>(values.size() * size);
+  for (std::size_t i = 0; i < values.size(); ++i) {
+    const bf16 rounded = to_bf16(values[i]);
+    std::memcpy(bytes->data() + i * size,
+                type == DType::bf16 ? static_cast<const void*>(&rounded) : &values[i], size);
   }
-  const bf16* row = static_cast<const bf16*>(data_) + r * cols_;
-  for (std::size_t i = 0; i < cols_; ++i) out[i] = to_float(row[i]);
+  view_ = {.code = type == DType::bf16 ? WeightCode::bf16 : WeightCode::f32,
+           .rows = rows,
+           .cols = cols,
+           .data = bytes->data(),
+           .row_bytes = cols * size};
+  input_ = compute == Compute::f32 ? InputKind::f32 : fast_input(view_, wide);
+  owned_ = std::move(bytes);
 }
 
 void Matrix::multiply(const Kernels& kernels, std::size_t first, std::size_t last,
                       Rows<const float> x, std::size_t rows, Rows<float> y) const {
-  if (type_ == DType::f32) {
-    kernels.matmul_f32({static_cast<const float*>(data_) + first * cols_, cols_}, x, y, rows,
-                       last - first, cols_);
-  } else {
-    kernels.matmul_bf16({static_cast<const bf16*>(data_) + first * cols_, cols_}, x, y, rows,
-                        last - first, cols_);
-  }
+  static thread_local PackedInput packed;
+  packed.pack(kernels, input_, x, rows, cols());
+  packed.multiply(kernels, view_, first, last, y);
 }
 
 ModelWeights::ModelWeights(const Checkpoint& checkpoint, Compute compute) {

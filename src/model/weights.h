@@ -7,46 +7,46 @@
 
 #include "base/dtype.h"
 #include "checkpoint/checkpoint.h"
-#include "compute/kernels/kernels.h"
+#include "compute/linear.h"
 
 namespace zaya {
 
 /// Numerics of the large matrix products.
 enum class Compute {
   f32,   ///< inputs in fp32, weights as stored: reproduces the reference implementation
-  bf16,  ///< inputs, matrices (not the router's) and KV cache rounded to bf16, sums in fp32
+  fast,  ///< inputs as the weights' format takes them (InputKind), KV cache in bf16
 };
 
-/// A weight matrix [rows, cols], row-major, f32 or bf16: a view of the mapped checkpoint, or an own
-/// copy where the stored type or order had to change.
+/// A weight matrix as stored: a view of the mapped checkpoint, or an own copy where the stored type
+/// or order had to change.
 class Matrix {
  public:
   Matrix() = default;
-  /// Borrows `view` ([rows, cols] after flattening all leading dimensions) if the kernels can read
-  /// its type and `compute` asks for no other; else converts once.
-  Matrix(const TensorView& view, Compute compute);
-  /// Takes fp32 values.
-  Matrix(std::vector<float> values, std::size_t rows, std::size_t cols);
+  /// The matrix of a checkpoint, borrowed where the kernels can read its format. `wide`: in fast
+  /// mode, do not round its inputs to bf16.
+  Matrix(const Checkpoint& checkpoint, const std::string& name, Compute compute, bool wide = false);
+  /// Takes values, row-major; keeps them in `type`, f32 or bf16.
+  Matrix(const std::vector<float>& values, std::size_t rows, std::size_t cols, DType type,
+         Compute compute, bool wide = false);
 
-  std::size_t rows() const { return rows_; }
-  std::size_t cols() const { return cols_; }
-  /// Bytes held beside the mapped file.
-  std::size_t owned_bytes() const { return owned_bytes_; }
+  std::size_t rows() const { return view_.rows; }
+  std::size_t cols() const { return view_.cols; }
+  const WeightView& view() const { return view_; }
+  /// How products with it take their inputs.
+  InputKind input() const { return input_; }
 
   /// Row r as fp32.
-  void copy_row(std::size_t r, float* out) const;
+  void copy_row(std::size_t r, float* out) const { zaya::copy_row(view_, r, out); }
 
-  /// y[i][n - first] = sum over k of x[i][k] w[n][k], for n in [first, last).
+  /// y[i][n - first] = sum over k of x[i][k] w[n][k], for n in [first, last), by the calling
+  /// thread.
   void multiply(const Kernels& kernels, std::size_t first, std::size_t last, Rows<const float> x,
                 std::size_t rows, Rows<float> y) const;
 
  private:
-  DType type_ = DType::f32;
-  std::size_t rows_ = 0;
-  std::size_t cols_ = 0;
-  const void* data_ = nullptr;
-  std::shared_ptr<const void> owned_;
-  std::size_t owned_bytes_ = 0;
+  WeightView view_;
+  InputKind input_ = InputKind::f32;
+  std::shared_ptr<const std::vector<std::byte>> owned_;
 };
 
 using Vector = std::vector<float>;

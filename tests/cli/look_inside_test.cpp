@@ -81,7 +81,7 @@ TEST(Compare, Bf16AndWindowsAreMeasured) {
                                            "--tokens",
                                            "114,276,50,154,273,155,289,124",
                                            "--compute-b",
-                                           "bf16",
+                                           "fast",
                                            "--context",
                                            "4",
                                            "--json"};

@@ -190,7 +190,7 @@ TEST_P(EveryGolden, ForkAtEveryPositionContinuesAsIfAlone) {
 }
 
 TEST_P(EveryGolden, RollBackGivesTheStateOfAStraightRun) {
-  for (const Compute compute : {Compute::f32, Compute::bf16}) {
+  for (const Compute compute : {Compute::f32, Compute::fast}) {
     const auto runner = make_runner(GetParam(), compute);
     const std::vector<Case> all = cases(GetParam());
     const std::vector<TokenId>& input = all.back().input;
@@ -230,7 +230,7 @@ TEST_P(EveryGolden, RestoredSnapshotContinuesAsBefore) {
 TEST(Runner, NativeAndLegacyAreBitIdentical) {
   for (const auto& [native, legacy] :
        {std::pair{"native", "legacy"}, std::pair{"native-sliding", "legacy-sliding"}}) {
-    for (const Compute compute : {Compute::f32, Compute::bf16}) {
+    for (const Compute compute : {Compute::f32, Compute::fast}) {
       const auto a = make_runner(native, compute);
       const auto b = make_runner(legacy, compute);
       for (const Case& c : cases(native)) {
@@ -303,7 +303,7 @@ double divergence(const float* p, const float* q, std::size_t n) {
 // another expert, which is another function: the mean is theirs, the median is the rounding's.
 TEST(Runner, Bf16StaysCloseToF32WhereRoutingAgrees) {
   for (const std::string& name : kGoldens) {
-    const auto runner = make_runner(name, Compute::bf16);
+    const auto runner = make_runner(name, Compute::fast);
     const std::size_t vocab = runner->config().vocab;
     std::vector<double> values;
     for (const Case& c : cases(name)) {

@@ -91,7 +91,7 @@ TEST(QkNorm, ZeroVectorsGiveNumbers) {
   model.fill("self_attn.qkv_proj.q_proj.weight", 0);
   model.fill("self_attn.qkv_proj.k_proj.weight", 0);
   EXPECT_LT(error(model), kTolerance);
-  EXPECT_LT(error(model, kTokens, Compute::bf16), kTolerance16);
+  EXPECT_LT(error(model, kTokens, Compute::fast), kTolerance16);
 }
 
 TEST(QkNorm, EpsilonIsAddedToTheSumOfSquares) {
@@ -162,7 +162,7 @@ TEST(SinglePrecision, ResidualStream) {
   model.force_class(1, 2);
   model.store_as(DType::bf16);
   EXPECT_LT(error(model), kTolerance);
-  EXPECT_LT(error(model, kTokens, Compute::bf16), kTolerance16);
+  EXPECT_LT(error(model, kTokens, Compute::fast), kTolerance16);
 }
 
 TEST(SinglePrecision, Logits) {
@@ -173,7 +173,7 @@ TEST(SinglePrecision, Logits) {
   for (double& v : model.global("lm_head.bias")) v = 0;
   for (double& v : shifted.global("lm_head.bias")) v = 1000;
   const std::vector<TokenId> tokens = model.tokens(kTokens);
-  for (const Compute compute : {Compute::f32, Compute::bf16}) {
+  for (const Compute compute : {Compute::f32, Compute::fast}) {
     LogitRows got = run_all(*shifted.open(compute), tokens);
     for (std::vector<double>& row : got) {
       for (double& v : row) v -= 1000;
@@ -194,7 +194,7 @@ TEST(SinglePrecision, GateWeight) {
   model.fill("mlp.experts.3.down_proj_bias", 4096);
   model.fill("post_mlp_residual_scale.hidden_states_bias", -819.2);
   EXPECT_LT(error(model), kTolerance);
-  EXPECT_LT(error(model, kTokens, Compute::bf16), kTolerance16);
+  EXPECT_LT(error(model, kTokens, Compute::fast), kTolerance16);
 }
 
 // Queries run at +256 and keys at -256: the means of the two, and the convolution that takes
@@ -210,7 +210,7 @@ TEST(SinglePrecision, ConvolutionStateAndMeans) {
   }
   model.store_as(DType::bf16);
   EXPECT_LT(error(model), kTolerance);
-  EXPECT_LT(error(model, kTokens, Compute::bf16), kTolerance16);
+  EXPECT_LT(error(model, kTokens, Compute::fast), kTolerance16);
 }
 
 /// The gate weights of layer 0.
@@ -232,7 +232,7 @@ TEST(SinglePrecision, Router) {
   for (double& v : model.global("model.embed_tokens.weight")) v = std::round(v * 16) / 16;
   const std::vector<TokenId> tokens = model.tokens(kTokens);
   const auto want = model.reference(tokens).probabilities[0];
-  for (const Compute compute : {Compute::f32, Compute::bf16}) {
+  for (const Compute compute : {Compute::f32, Compute::fast}) {
     const auto runner = model.open(compute);
     Sequence sequence = runner->new_sequence();
     const Runner::Item item{sequence, tokens, Logits::last};
@@ -328,7 +328,7 @@ TEST(BalancingBiases, StayInSinglePrecision) {
     biases[4] = 1 + 0x1p-12;  // the same in bf16
   }
   EXPECT_TRUE(chooses(model, 4, Compute::f32));
-  EXPECT_TRUE(chooses(model, 4, Compute::bf16));
+  EXPECT_TRUE(chooses(model, 4, Compute::fast));
 }
 
 TEST(Router, ReachesEveryClass) {

@@ -15,6 +15,7 @@ namespace {
 Kernels avx2_kernels() {
   Kernels table = make_table(Isa::avx2);
   table.attention = avx2_attention();
+  table.exact = kFloats;
   table.floats = kFloats;
   table.integers = kAvx2Integers;
   return table;

@@ -14,9 +14,14 @@ namespace {
 
 const LinearKernels kAvx512Floats = kFloats;
 
+void expand_avx512(const WeightView& w, std::size_t r, float* out) {
+  expand(w, r, out);
+}
+
 Kernels avx512_kernels() {
   Kernels table = make_table(Isa::avx512);
   table.attention = avx512_attention();
+  table.exact = kAvx512Floats;
   table.floats = kAvx512Floats;
   table.integers = kAvx512Integers;
   return table;

@@ -21,6 +21,7 @@ struct Rows {
 
 /// How a product with stored weights takes its inputs.
 enum class InputKind : std::uint8_t {
+  f32,    ///< as they are
   wide,   ///< 16 bits of mantissa or more: for products that must not add an error of their own
   bf16,   ///< rounded to bf16
   int16,  ///< integers of 16 bits times one scale a row; for weights that are integers of 8 bits
@@ -62,9 +63,11 @@ struct Kernels {
   void (*matmul_bf16)(Rows<const bf16> w, Rows<const float> x, Rows<float> y, std::size_t rows,
                       std::size_t cols, std::size_t depth) = nullptr;
 
+  LinearKernels exact{};     ///< f32 inputs, weights of any format
   LinearKernels floats{};    ///< wide and bf16 inputs, weights of any format
   LinearKernels integers{};  ///< int16 and int16_split inputs
   const LinearKernels& linear(InputKind kind) const {
+    if (kind == InputKind::f32) return exact;
     return kind == InputKind::wide || kind == InputKind::bf16 ? floats : integers;
   }
 
@@ -78,6 +81,19 @@ struct Kernels {
 
   /// x[i] = exp(x[i] - shift) in place; returns the sum. exp(-inf) is exactly 0.
   float (*exp_shifted)(float* x, std::size_t n, float shift) = nullptr;
+
+  /// x = 0.5 x (1 + erf(x / sqrt 2)), the exact form, to about 3e-7 of the result.
+  void (*gelu)(float* x, std::size_t n) = nullptr;
+
+  /// out[i] = x[i] * weight[i] / sqrt(mean(x^2) + eps).
+  void (*rms_norm)(const float* x, const float* weight, float eps, float* out,
+                   std::size_t n) = nullptr;
+
+  /// r[i] = (o[i] + hidden_bias[i]) * hidden_scale[i] + (r[i] + residual_bias[i]) *
+  /// residual_scale[i].
+  void (*merge_residual)(const float* o, const float* hidden_scale, const float* hidden_bias,
+                         const float* residual_scale, const float* residual_bias, float* r,
+                         std::size_t n) = nullptr;
 
   /// out[i] = silu(gate[i]) * up[i].
   void (*swiglu)(const float* gate, const float* up, float* out, std::size_t n) = nullptr;

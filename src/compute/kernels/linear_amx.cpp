@@ -20,6 +20,10 @@ using namespace avx512;
 constexpr std::size_t kTile = 16;   // rows of a tile
 constexpr std::size_t kPanel = 32;  // weight rows that pass through the tiles together
 
+// A chunk of a panel in scratch memory. Not a power of two: writing a row touches each chunk once,
+// and 2,048 bytes apart they would all fall into two sets of the first-level cache.
+constexpr std::size_t kStagedChunk = kPanel * 64 + 64;
+
 /// Inputs packed side by side in one tile.
 std::size_t tile_inputs(std::size_t rows) {
   return rows < kTile ? rows : kTile;
@@ -327,10 +331,32 @@ Panel stage_bytes(const WeightView& w, std::size_t n, std::size_t count, std::si
       const __m512i v = r < count
                             ? _mm512_maskz_loadu_epi8(mask, w.data + (n + r) * w.row_bytes + c * 64)
                             : _mm512_setzero_si512();
-      _mm512_store_si512(scratch + (c * kPanel + r) * 64, v);
+      _mm512_store_si512(scratch + c * kStagedChunk + r * 64, v);
     }
   }
-  return {scratch, kTile * 64, 64, kPanel * 64};
+  return {scratch, kTile * 64, 64, kStagedChunk};
+}
+
+/// Rows [n, n + count) of any format rounded to bf16, in tiles.
+Panel stage_expanded(const WeightView& w, std::size_t n, std::size_t count, std::size_t chunks,
+                     std::byte* scratch) {
+  auto* row = reinterpret_cast<float*>(scratch + chunks * kStagedChunk);
+  for (std::size_t r = 0; r < kPanel; ++r) {
+    const float* values = row;
+    if (r < count && w.code == WeightCode::f32) {
+      values = reinterpret_cast<const float*>(w.data + (n + r) * w.row_bytes);
+    } else if (r < count) {
+      expand_avx512(w, n + r, row);
+    }
+    for (std::size_t c = 0; c < 2 * chunks; ++c) {
+      const std::size_t k = c * 16;
+      const __mmask16 mask = r < count && k < w.cols ? first16(w.cols - k) : __mmask16{0};
+      _mm256_store_si256(
+          reinterpret_cast<__m256i*>(scratch + c / 2 * kStagedChunk + r * 64 + c % 2 * 32),
+          to_bf16_bits(_mm512_maskz_loadu_ps(mask, values + k)));
+    }
+  }
+  return {scratch, kTile * 64, 64, kStagedChunk};
 }
 
 template <Operands kind>
@@ -346,14 +372,14 @@ void multiply_int16(const WeightView& w, std::size_t first, std::size_t last, co
     Panel panel{w.data + n * w.row_bytes, kTile * w.row_bytes, w.row_bytes, 64};
     if (w.code == WeightCode::u4) {
       for (std::size_t r = 0; r < count; ++r) {
-        weight_scales[r] = expand_stepped(w, n + r, more ? kPanel : 0,
-                                          [&](std::size_t block, __m512i even, __m512i odd) {
-                                            std::byte* at = scratch + (2 * block * kPanel + r) * 64;
-                                            _mm512_store_si512(at, even);
-                                            _mm512_store_si512(at + kPanel * 64, odd);
-                                          });
+        weight_scales[r] = expand_stepped(
+            w, n + r, more ? kPanel : 0, [&](std::size_t block, __m512i even, __m512i odd) {
+              std::byte* at = scratch + 2 * block * kStagedChunk + r * 64;
+              _mm512_store_si512(at, even);
+              _mm512_store_si512(at + kStagedChunk, odd);
+            });
       }
-      panel = {scratch, kTile * 64, 64, kPanel * 64};
+      panel = {scratch, kTile * 64, 64, kStagedChunk};
     } else {
       for (std::size_t r = 0; r < count; ++r) weight_scales[r] = whole_row_scale(w, n + r);
       if (!in_place || count < kPanel) {
@@ -388,7 +414,9 @@ void multiply_bf16(const WeightView& w, std::size_t first, std::size_t last, con
     const std::size_t count = last - n < kPanel ? last - n : kPanel;
     const bool more = last - n >= 2 * kPanel;
     Panel panel{w.data + n * w.row_bytes, kTile * w.row_bytes, w.row_bytes, 64};
-    if (w.cols % 32 != 0 || count < kPanel) {
+    if (w.code != WeightCode::bf16) {
+      panel = stage_expanded(w, n, count, p.chunks, scratch);
+    } else if (w.cols % 32 != 0 || count < kPanel) {
       panel = stage_bytes(w, n, count, w.cols * 2, p.chunks, scratch);
     }
     for (std::size_t tile = 0; tile < p.tiles;) {
@@ -423,7 +451,8 @@ void multiply_bf16(const WeightView& w, std::size_t first, std::size_t last, con
 }
 
 std::size_t scratch_bytes(const WeightView& w, InputKind kind) {
-  return Packed(kind, 1, w.cols).chunks * kPanel * 64;
+  // A staged panel, and behind it a row of floats while it is expanded.
+  return Packed(kind, 1, w.cols).chunks * (kStagedChunk + 32 * sizeof(float));
 }
 
 std::size_t packed_int16_bytes(InputKind kind, std::size_t rows, std::size_t depth) {

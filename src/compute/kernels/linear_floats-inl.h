@@ -13,7 +13,7 @@ void pack_floats(InputKind kind, Rows<const float> x, const std::uint32_t* index
   for (std::size_t r = first; r < last; ++r) {
     const float* from = x.row(index == nullptr ? r : index[r]);
     float* to = reinterpret_cast<float*>(out) + r * depth;
-    if (kind == InputKind::wide) {
+    if (kind != InputKind::bf16) {
       for (std::size_t i = 0; i < depth; ++i) to[i] = from[i];
       continue;
     }

@@ -47,6 +47,26 @@ float exp_shifted(float* x, std::size_t n, float shift) {
   return sum;
 }
 
+void gelu(float* x, std::size_t n) {
+  for (std::size_t i = 0; i < n; ++i) x[i] = 0.5F * x[i] * std::erfc(-x[i] * 0.70710678F);
+}
+
+void rms_norm(const float* x, const float* weight, float eps, float* out, std::size_t n) {
+  float sum = 0;
+  for (std::size_t i = 0; i < n; ++i) sum += x[i] * x[i];
+  const float scale = 1.0F / std::sqrt(sum / static_cast<float>(n) + eps);
+  for (std::size_t i = 0; i < n; ++i) out[i] = x[i] * scale * weight[i];
+}
+
+void merge_residual(const float* o, const float* hidden_scale, const float* hidden_bias,
+                    const float* residual_scale, const float* residual_bias, float* r,
+                    std::size_t n) {
+  for (std::size_t i = 0; i < n; ++i) {
+    r[i] =
+        (o[i] + hidden_bias[i]) * hidden_scale[i] + (r[i] + residual_bias[i]) * residual_scale[i];
+  }
+}
+
 void swiglu(const float* gate, const float* up, float* out, std::size_t n) {
   for (std::size_t i = 0; i < n; ++i) out[i] = gate[i] / (1.0F + std::exp(-gate[i])) * up[i];
 }
@@ -64,11 +84,15 @@ Kernels scalar_kernels() {
       .isa = Isa::scalar,
       .matmul_f32 = matmul<float>,
       .matmul_bf16 = matmul<bf16>,
+      .exact = kScalarFloats,
       .floats = kScalarFloats,
       .integers = kScalarIntegers,
       .weighted_sum_f32 = weighted_sum<float>,
       .weighted_sum_bf16 = weighted_sum<bf16>,
       .exp_shifted = exp_shifted,
+      .gelu = gelu,
+      .rms_norm = rms_norm,
+      .merge_residual = merge_residual,
       .swiglu = swiglu,
       .sum_of_squares = sum_of_squares,
       .attention = scalar_attention(),

@@ -20,6 +20,8 @@ extern const LinearKernels kScalarFloats;
 extern const LinearKernels kScalarIntegers;
 extern const LinearKernels kAvx2Integers;
 extern const LinearKernels kAvx512Floats;
+/// A row of quantised weights as floats.
+void expand_avx512(const WeightView& w, std::size_t r, float* out);
 extern const LinearKernels kAvx512Integers;
 extern const LinearKernels kAmxIntegers;
 extern const LinearKernels kAmxFloats;

@@ -124,6 +124,61 @@ float exp_shifted(float* x, std::size_t n, float shift) {
   return V::sum(sum);
 }
 
+/// erfc(z) = t exp(-z^2 + P(t)), t = 1 / (1 + z / 2), z >= 0: the Chebyshev fit of Press et al.,
+/// Numerical Recipes, section 6.2, fractional error below 1.2e-7. x Phi(x) = x erfc(-x / sqrt 2)
+/// / 2.
+void gelu(float* x, std::size_t n) {
+  constexpr float kFit[] = {0.17087277F,  -0.82215223F, 1.48851587F, -1.13520398F, 0.27886807F,
+                            -0.18628806F, 0.09678418F,  0.37409196F, 1.00002368F,  -1.26551223F};
+  const V::Float one = V::set(1.0F);
+  for (std::size_t i = 0; i < n; i += kLanes) {
+    const std::size_t count = n - i < kLanes ? n - i : kLanes;
+    const V::Float v = V::load_some(x + i, count);
+    const V::Float z = V::mul(v, V::set(0.70710678F));
+    const V::Float size = V::max(z, V::sub(V::zero(), z));
+    const V::Float t = V::div(one, V::fma(size, V::set(0.5F), one));
+    V::Float p = V::set(kFit[0]);
+    for (int j = 1; j < 10; ++j) p = V::fma(p, t, V::set(kFit[j]));
+    const V::Float tail = V::mul(t, exp(V::sub(p, V::mul(size, size))));  // erfc(|z|)
+    // erfc(-z) is the tail for negative z and 2 - tail else.
+    const V::Float rest = V::sub(V::set(2.0F), tail);
+    const V::Float upper = V::zero_where_less(z, V::zero(), rest);
+    const V::Float lower = V::sub(tail, V::zero_where_less(z, V::zero(), tail));
+    V::store_some(x + i, V::mul(V::mul(v, V::set(0.5F)), V::add(upper, lower)), count);
+  }
+}
+
+void rms_norm(const float* x, const float* weight, float eps, float* out, std::size_t n) {
+  V::Float sum[4] = {V::zero(), V::zero(), V::zero(), V::zero()};
+  for (std::size_t i = 0, j = 0; i < n; i += kLanes, j = (j + 1) % 4) {
+    const V::Float v = V::load_some(x + i, n - i < kLanes ? n - i : kLanes);
+    sum[j] = V::fma(v, v, sum[j]);
+  }
+  const float squares = V::sum(V::add(V::add(sum[0], sum[1]), V::add(sum[2], sum[3])));
+  const V::Float scale = V::set(1.0F / __builtin_sqrtf(squares / static_cast<float>(n) + eps));
+  for (std::size_t i = 0; i < n; i += kLanes) {
+    const std::size_t count = n - i < kLanes ? n - i : kLanes;
+    V::store_some(
+        out + i, V::mul(V::mul(V::load_some(x + i, count), scale), V::load_some(weight + i, count)),
+        count);
+  }
+}
+
+void merge_residual(const float* o, const float* hidden_scale, const float* hidden_bias,
+                    const float* residual_scale, const float* residual_bias, float* r,
+                    std::size_t n) {
+  for (std::size_t i = 0; i < n; i += kLanes) {
+    const std::size_t count = n - i < kLanes ? n - i : kLanes;
+    const auto part = [&](const float* x, const float* bias, const float* scale) {
+      return V::mul(V::add(V::load_some(x + i, count), V::load_some(bias + i, count)),
+                    V::load_some(scale + i, count));
+    };
+    V::store_some(
+        r + i, V::add(part(o, hidden_bias, hidden_scale), part(r, residual_bias, residual_scale)),
+        count);
+  }
+}
+
 void swiglu(const float* gate, const float* up, float* out, std::size_t n) {
   const V::Float one = V::set(1.0F);
   for (std::size_t i = 0; i < n; i += kLanes) {
@@ -151,6 +206,9 @@ Kernels make_table(Isa isa) {
       .weighted_sum_f32 = weighted_sum<float>,
       .weighted_sum_bf16 = weighted_sum<bf16>,
       .exp_shifted = exp_shifted,
+      .gelu = gelu,
+      .rms_norm = rms_norm,
+      .merge_residual = merge_residual,
       .swiglu = swiglu,
       .sum_of_squares = sum_of_squares,
   };
