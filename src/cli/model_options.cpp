@@ -19,8 +19,17 @@ void ModelOptions::add_to(CLI::App& command, const std::string& default_compute)
       ->check(CLI::Range(1, 1024));
 }
 
+void ModelOptions::add_head_to(CLI::App& command) {
+  full_head = false;
+  command.add_flag("--full-head", full_head,
+                   "Read the whole LM head for every token, rather than a 4-bit copy of it and "
+                   "the rows of the likely tokens");
+}
+
 RunnerOptions ModelOptions::runner_options() const {
-  return {.compute = compute == "f32" ? Compute::f32 : Compute::fast, .threads = threads};
+  return {.compute = compute == "f32" ? Compute::f32 : Compute::fast,
+          .threads = threads,
+          .screen_head = !full_head};
 }
 
 std::unique_ptr<Runner> ModelOptions::load(const std::string& model) const {

@@ -15,9 +15,12 @@ namespace zaya::cli {
 struct ModelOptions {
   std::string compute;
   int threads = 0;
+  bool full_head = true;
 
   /// Adds --compute and --threads.
   void add_to(CLI::App& command, const std::string& default_compute);
+  /// Adds --full-head, for commands that generate.
+  void add_head_to(CLI::App& command);
   RunnerOptions runner_options() const;
   /// Opens and checks the checkpoint of a model argument and makes it ready to run.
   std::unique_ptr<Runner> load(const std::string& model) const;

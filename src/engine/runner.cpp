@@ -14,7 +14,9 @@ Runner::Runner(std::shared_ptr<const Checkpoint> checkpoint, RunnerOptions optio
       pool_(options.threads),
       pages_(std::make_shared<PagePool>(model_.layout())),
       initial_tail_(std::make_shared<const std::vector<float>>(model_.initial_tail())),
-      chunk_(std::max<std::size_t>(1, options.chunk)) {}
+      chunk_(std::max<std::size_t>(1, options.chunk)) {
+  if (options.screen_head) model_.screen_head(pool_);
+}
 
 Sequence Runner::new_sequence() {
   return {model_.layout(), pages_, initial_tail_};
@@ -48,7 +50,7 @@ std::span<const float> Runner::feed(Sequence& sequence, std::span<const TokenId>
   for (std::size_t done = 0; done < tokens.size();) {
     const std::size_t n = std::min(chunk_, tokens.size() - done);
     const bool last = done + n == tokens.size();
-    const Item item{sequence, tokens.subspan(done, n), last ? Logits::last : Logits::none};
+    const Item item{sequence, tokens.subspan(done, n), last ? Logits::screened : Logits::none};
     logits = step({&item, 1});
     done += n;
     report(progress, done, tokens.size());

@@ -15,8 +15,9 @@ namespace zaya {
 
 struct RunnerOptions {
   Compute compute = Compute::fast;
-  int threads = 0;          ///< 0: every core this process may use
-  std::size_t chunk = 512;  ///< most tokens of one prompt in one step; bounds the work space
+  int threads = 0;           ///< 0: every core this process may use
+  std::size_t chunk = 2048;  ///< most tokens of one prompt in one step; bounds the work space
+  bool screen_head = false;  ///< feed() may take logits by the screened head (HeadScreen)
 };
 
 /// A loaded model with what running it takes: threads, KV pages, work space. One thread of control.

@@ -123,11 +123,13 @@ void Model::head(const ComputeContext& context, std::span<const StepItem> batch,
   const std::size_t width = config().hidden;
   std::size_t wanted = 0;
   std::size_t row = 0;
+  bool screened = screen_.ready();
   for (const StepItem& item : batch) {
     const std::size_t n = item.tokens.size();
     const std::size_t skipped = item.logits == Logits::all    ? 0
-                                : item.logits == Logits::last ? n - 1
-                                                              : n;
+                                : item.logits == Logits::none ? n
+                                                              : n - 1;
+    screened = screened && (item.logits == Logits::screened || item.logits == Logits::none);
     for (std::size_t i = skipped; i < n; ++i) {
       rms_norm(kernels_, a.residual.data() + (row + i) * width, weights_.final_norm,
                config().norm_eps, a.normed.data() + wanted++ * width);
@@ -139,8 +141,20 @@ void Model::head(const ComputeContext& context, std::span<const StepItem> batch,
   }
   a.logits.resize(wanted * config().vocab);
   if (wanted == 0) return;
-  linear(context, {{weights_.head, {a.logits.data(), config().vocab}}}, {a.normed.data(), width},
-         wanted);
+  const Rows<const float> x{a.normed.data(), width};
+  const Rows<float> logits{a.logits.data(), config().vocab};
+  if (screened && wanted <= HeadScreen::kMostInputs) {
+    a.head_rows = screen_.multiply(context, weights_.head, x, wanted, logits) / wanted;
+    return;
+  }
+  a.head_rows = config().vocab;
+  linear(context, {{weights_.head, logits}}, x, wanted);
+}
+
+void Model::screen_head(ThreadPool& pool) {
+  if (compute_ == Compute::fast && HeadScreen::pays(weights_.head.weight)) {
+    screen_ = HeadScreen(kernels_, pool, weights_.head.weight);
+  }
 }
 
 }  // namespace zaya

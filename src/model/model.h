@@ -9,6 +9,7 @@
 #include "checkpoint/checkpoint.h"
 #include "compute/thread_pool.h"
 #include "model/attention.h"
+#include "model/head.h"
 #include "model/moe.h"
 #include "model/state.h"
 #include "model/weights.h"
@@ -16,7 +17,12 @@
 namespace zaya {
 
 /// Which logits of a sequence's new tokens a step computes.
-enum class Logits { none, last, all };
+enum class Logits {
+  none,
+  last,      ///< the last token's
+  screened,  ///< the last token's, by the screened head where the model has one (HeadScreen)
+  all,
+};
 
 /// One sequence's part of a step: its state and the tokens to add.
 struct StepItem {
@@ -36,6 +42,7 @@ struct Activations {
   RopeTable rope;
   RopeTable sliding_rope;
   std::vector<float> logits;  ///< [wanted rows, vocab]
+  std::size_t head_rows = 0;  ///< precise rows of the head that the step read for each input
 
   void resize(const ModelConfig& config, std::size_t rows);
 };
@@ -50,6 +57,11 @@ class Model {
   const ModelConfig& config() const { return checkpoint_->config(); }
   const StateLayout& layout() const { return layout_; }
   Compute compute() const { return compute_; }
+
+  /// Makes the copy of the head that Logits::screened needs, where it pays. Before any step.
+  void screen_head(ThreadPool& pool);
+  const HeadScreen& head_screen() const { return screen_; }
+  const ModelWeights& weights() const { return weights_; }
 
   /// Throws Error for a token outside the vocabulary.
   void check_tokens(std::span<const TokenId> tokens) const;
@@ -75,6 +87,7 @@ class Model {
   const Kernels& kernels_;
   StateLayout layout_;
   ModelWeights weights_;
+  HeadScreen screen_;
 };
 
 }  // namespace zaya

@@ -145,7 +145,7 @@ double input_error(InputKind kind) {
     case InputKind::f32:
       break;
   }
-  return 1e-7;
+  return 1e-6;
 }
 
 class EveryIsaLinear : public testing::TestWithParam<Isa> {

@@ -9,12 +9,16 @@ namespace {
 #include "compute/kernels/vector-inl.h"
 // After the above.
 #include "compute/kernels/linear_floats-inl.h"
+// Plain loops.
+#include "compute/kernels/int4_row-inl.h"
 
 }  // namespace
 
 Kernels avx2_kernels() {
   Kernels table = make_table(Isa::avx2);
   table.attention = avx2_attention();
+  table.expand = expand;
+  table.round_to_int4 = round_to_int4;
   table.exact = kFloats;
   table.floats = kFloats;
   table.integers = kAvx2Integers;

@@ -9,6 +9,8 @@ namespace {
 #include "compute/kernels/vector-inl.h"
 // After the above.
 #include "compute/kernels/linear_floats-inl.h"
+// Plain loops.
+#include "compute/kernels/int4_row-inl.h"
 
 }  // namespace
 
@@ -21,6 +23,8 @@ void expand_avx512(const WeightView& w, std::size_t r, float* out) {
 Kernels avx512_kernels() {
   Kernels table = make_table(Isa::avx512);
   table.attention = avx512_attention();
+  table.expand = expand;
+  table.round_to_int4 = round_to_int4;
   table.exact = kAvx512Floats;
   table.floats = kAvx512Floats;
   table.integers = kAvx512Integers;

@@ -82,6 +82,14 @@ struct Kernels {
   /// x[i] = exp(x[i] - shift) in place; returns the sum. exp(-inf) is exactly 0.
   float (*exp_shifted)(float* x, std::size_t n, float shift) = nullptr;
 
+  /// Row r of quantised weights as fp32.
+  void (*expand)(const WeightView& w, std::size_t r, float* out) = nullptr;
+
+  /// Rounds a row to stepped 4-bit codes [n / 2] with bf16 scales [n / 32], each to nearest; n is a
+  /// multiple of 32. Returns the sum of the squared errors.
+  float (*round_to_int4)(const float* x, std::size_t n, std::uint8_t* codes,
+                         std::uint16_t* scales) = nullptr;
+
   /// x = 0.5 x (1 + erf(x / sqrt 2)), the exact form, to about 3e-7 of the result.
   void (*gelu)(float* x, std::size_t n) = nullptr;
 

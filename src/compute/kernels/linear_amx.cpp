@@ -342,18 +342,13 @@ Panel stage_expanded(const WeightView& w, std::size_t n, std::size_t count, std:
                      std::byte* scratch) {
   auto* row = reinterpret_cast<float*>(scratch + chunks * kStagedChunk);
   for (std::size_t r = 0; r < kPanel; ++r) {
-    const float* values = row;
-    if (r < count && w.code == WeightCode::f32) {
-      values = reinterpret_cast<const float*>(w.data + (n + r) * w.row_bytes);
-    } else if (r < count) {
-      expand_avx512(w, n + r, row);
-    }
+    if (r < count) expand_avx512(w, n + r, row);
     for (std::size_t c = 0; c < 2 * chunks; ++c) {
       const std::size_t k = c * 16;
       const __mmask16 mask = r < count && k < w.cols ? first16(w.cols - k) : __mmask16{0};
       _mm256_store_si256(
           reinterpret_cast<__m256i*>(scratch + c / 2 * kStagedChunk + r * 64 + c % 2 * 32),
-          to_bf16_bits(_mm512_maskz_loadu_ps(mask, values + k)));
+          to_bf16_bits(_mm512_maskz_loadu_ps(mask, row + k)));
     }
   }
   return {scratch, kTile * 64, 64, kStagedChunk};

@@ -27,8 +27,19 @@ void pack_floats(InputKind kind, Rows<const float> x, const std::uint32_t* index
   }
 }
 
-/// A row of codes and scales as floats.
+/// A row of weights as floats.
 void expand(const WeightView& w, std::size_t r, float* out) {
+  if (w.code == WeightCode::f32 || w.code == WeightCode::bf16) {
+    const auto copy = [&](const auto* row) {
+      for (std::size_t c = 0; c < w.cols; c += kLanes) {
+        const std::size_t n = w.cols - c < kLanes ? w.cols - c : kLanes;
+        V::store_some(out + c, V::load_some(row + c, n), n);
+      }
+    };
+    const std::byte* row = w.data + r * w.row_bytes;
+    if (w.code == WeightCode::f32) return copy(reinterpret_cast<const float*>(row));
+    return copy(reinterpret_cast<const bf16*>(row));
+  }
   const float* values = byte_values(w.code);
   const std::byte* row = w.data + r * w.row_bytes;
   const std::size_t each = code_bits(w.code) == 4 ? 2 : 1;  // codes in a byte

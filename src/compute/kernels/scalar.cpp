@@ -77,6 +77,12 @@ float sum_of_squares(const float* x, std::size_t n) {
   return sum;
 }
 
+void expand(const WeightView& w, std::size_t r, float* out) {
+  copy_row(w, r, out);
+}
+
+#include "compute/kernels/int4_row-inl.h"
+
 }  // namespace
 
 Kernels scalar_kernels() {
@@ -90,6 +96,8 @@ Kernels scalar_kernels() {
       .weighted_sum_f32 = weighted_sum<float>,
       .weighted_sum_bf16 = weighted_sum<bf16>,
       .exp_shifted = exp_shifted,
+      .expand = expand,
+      .round_to_int4 = round_to_int4,
       .gelu = gelu,
       .rms_norm = rms_norm,
       .merge_residual = merge_residual,
