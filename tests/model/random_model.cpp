@@ -182,8 +182,10 @@ std::unique_ptr<Runner> RandomModel::open(Compute compute, int threads) const {
     specs.push_back({.name = t.name, .dtype = stored_, .shape = t.shape});
   }
   SafetensorsWriter writer(folder.path() / "model.safetensors", specs);
-  for (const StoredTensor& t : table) {
-    for (const std::string& part : t.parts) writer.append(stored_bytes(weights.at(part), stored_));
+  for (const TensorSpec& spec : writer.tensors()) {
+    const auto t = std::find_if(table.begin(), table.end(),
+                                [&](const StoredTensor& of) { return of.name == spec.name; });
+    for (const std::string& part : t->parts) writer.append(stored_bytes(weights.at(part), stored_));
   }
   writer.commit();
   // The mapping outlives the files.
