@@ -40,6 +40,9 @@ class Runner {
 
   Sequence new_sequence();
 
+  /// From now on shows the inputs of the layers' matrices to `observer`, or to nobody.
+  void observe(InputObserver* observer) { activations_.observer = observer; }
+
   /// One forward pass over all items. Returns the logits [rows asked for, vocab] in the order of
   /// the items, valid until the next call. Throws Error, before any state changes, for a token
   /// outside the vocabulary, no tokens, or a sequence that would pass the model's context.

@@ -52,7 +52,7 @@ void Model::forward(std::span<StepItem> batch, Activations& a, ThreadPool& pool,
     rows += item.tokens.size();
   }
   a.resize(config(), rows);
-  const ComputeContext context{kernels_, pool, a.packed};
+  const ComputeContext context{kernels_, pool, a.packed, a.observer};
 
   a.rope.fill(config().rope, config().head_dim, segments, rows);
   a.sliding_rope.fill(config().sliding_rope, config().head_dim, segments, rows);

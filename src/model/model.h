@@ -41,7 +41,8 @@ struct Activations {
   MoeBuffers moe;
   RopeTable rope;
   RopeTable sliding_rope;
-  std::vector<float> logits;  ///< [wanted rows, vocab]
+  std::vector<float> logits;          ///< [wanted rows, vocab]
+  InputObserver* observer = nullptr;  ///< sees the inputs of the layers' matrices
   std::size_t head_rows = 0;  ///< precise rows of the head that the step read for each input
 
   void resize(const ModelConfig& config, std::size_t rows);

@@ -67,6 +67,11 @@ void pack_experts(const ComputeContext& context, const MoeBuffers& b, MatrixOf&&
   for (std::size_t e = 0; e < experts; ++e) {
     const Matrix& w = matrix_of(e);
     const std::size_t rows = b.begin[e + 1] - b.begin[e];
+    if (context.observer != nullptr && rows != 0) {
+      const std::uint32_t* index = gather ? b.order.data() + b.begin[e] : nullptr;
+      context.observer->inputs(
+          w.view(), gather ? x : Rows<const float>{x.row(b.begin[e]), x.stride}, index, rows);
+    }
     out.offset[e] = bytes;
     bytes +=
         (context.kernels.linear(w.input()).packed_bytes(w.input(), rows, w.cols()) + 63) / 64 * 64;

@@ -19,6 +19,7 @@ void linear(const ComputeContext& context, std::initializer_list<LinearCall> cal
   for (const LinearCall& call : calls) {
     const Matrix& w = call.linear.weight;
     total += w.rows();
+    if (context.observer != nullptr) context.observer->inputs(w.view(), x, nullptr, rows);
     const auto kind = static_cast<std::size_t>(w.input());
     if (ready[kind]) continue;
     context.packed[kind].pack(context.kernels, context.pool, w.input(), x, rows, w.cols());

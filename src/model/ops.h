@@ -13,11 +13,21 @@ namespace zaya {
 /// One packed input for each kind.
 using PackedInputs = std::array<PackedInput, kInputKinds>;
 
+/// Sees the inputs of every stored matrix of the layers; for calibration.
+struct InputObserver {
+  virtual ~InputObserver() = default;
+  /// Row i of the product's inputs is x.row(index[i]), or x.row(i) when index is null. Called by
+  /// one thread at a time.
+  virtual void inputs(const WeightView& w, Rows<const float> x, const std::uint32_t* index,
+                      std::size_t rows) = 0;
+};
+
 /// What every step computes with.
 struct ComputeContext {
   const Kernels& kernels;
   ThreadPool& pool;
   PackedInputs& packed;
+  InputObserver* observer = nullptr;
 };
 
 /// One of several products of the same input.
