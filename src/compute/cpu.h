@@ -10,7 +10,7 @@ enum class Isa {
   scalar,  ///< plain C++, the reference every other set is tested against
   avx2,    ///< AVX2, FMA, F16C
   avx512,  ///< AVX-512 F, BW, DQ, VL, VNNI
-  amx,     ///< AMX tiles: bf16 and int8
+  amx,     ///< AMX tiles: bf16 and int8; AVX-512 BF16
 };
 
 std::string_view isa_name(Isa isa);

@@ -44,7 +44,7 @@ struct AttendCall {
   float* sum;      ///< [rows, dim], sum of exp(score - highest) times the value
 
   static constexpr std::size_t scratch_bytes(std::size_t dim) {
-    return 32 * (kSpan + 16) * 12 + 32 * dim * 8 + 1024;
+    return 3 * 32 * (kSpan + 32) * 6 + 32 * dim * 8;
   }
 };
 

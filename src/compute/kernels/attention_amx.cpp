@@ -13,102 +13,182 @@ namespace {
 #include "compute/kernels/attention-inl.h"
 // clang-format on
 
-constexpr std::size_t kTile = 16;          // rows of a tile, and columns of a tile of sums
-constexpr std::size_t kGroup = 2 * kTile;  // rows that go through the tiles together
-constexpr std::size_t kDepth = 32;         // products a tile sums over at once
+constexpr std::size_t kTile = 16;         // rows of a tile, and columns of a tile of sums
+constexpr std::size_t kRows = 2 * kTile;  // of a group: rows that go through the tiles together
+constexpr std::size_t kDepth = 32;        // terms a tile product sums over
 constexpr std::size_t kTileBytes = 1024;
+constexpr std::size_t kValuePages = 4;  // of a step of the value product
 constexpr float kLog2e = 1.44269504F;
 
-/// A group's memory. Strides are off powers of two, so that the rows of a tile do not compete for
-/// the same lines of the first-level cache.
-struct Work {
-  static constexpr std::size_t kWeightStride = AttendCall::kSpan + 32;
+// Rows are off powers of two, so that those of a tile do not compete for the same cache lines.
+constexpr std::size_t kWeightStride = AttendCall::kSpan + 32;
 
-  std::byte* query;    ///< [dim / 32] pairs of tiles of 16 rows: bf16
-  float* scores;       ///< [32][kScoreStride]
-  std::byte* weights;  ///< bf16 [32][kWeightStride]
-  float* sum;          ///< [32][dim]
-  std::size_t first;   ///< the group's first row
+/// Up to 32 rows on their way through one span: scores, then weights, then sums of values.
+struct Group {
+  std::size_t first;
   std::size_t rows;
   Range pages;
+  float* scores;       ///< [32][kScoreStride]
+  std::byte* weights;  ///< bf16 [32][kWeightStride]
+  float highest[kRows];
+  float total[kRows];
+
+  bool two_tiles() const { return rows > kTile; }
 };
 
-/// Rounds the group's queries into tiles; rows past the last are 0.
-void pack_queries(const AttendCall& c, const Work& w) {
-  for (std::size_t r = 0; r < kGroup; ++r) {
-    std::byte* tile = w.query + r / kTile * kTileBytes + r % kTile * 64;
-    const float* q = c.query + (w.first + r) * c.dim;
-    for (std::size_t i = 0; i < c.dim; i += kDepth) {
-      auto* out = reinterpret_cast<std::uint32_t*>(tile + i / kDepth * 2 * kTileBytes);
-      if (r < w.rows) {
-        V::round_pairs(q + i, out);
-      } else {
-        _mm512_storeu_si512(out, _mm512_setzero_si512());
+/// A product of one or two tiles of rows with two neighbouring tiles of columns, added to the sums.
+struct Product {
+  const std::byte* rows;
+  const std::byte* more_rows;  ///< of the second tile; null: there is none
+  long row_stride;
+  const std::byte* columns;
+  long column_stride;
+
+  // The four quarters, in order; the last two only where there is a second tile.
+  void quarter0() const {
+    amx::load<4>(rows, row_stride);
+    amx::load<6>(columns, column_stride);
+    amx::dot_bf16<0, 4, 6>();
+  }
+  void quarter1() const {
+    amx::load<7>(columns + 64, column_stride);
+    amx::dot_bf16<1, 4, 7>();
+  }
+  void quarter2() const {
+    amx::load<5>(more_rows, row_stride);
+    amx::dot_bf16<2, 5, 6>();
+  }
+  static void quarter3() { amx::dot_bf16<3, 5, 7>(); }
+
+  void run() const {
+    quarter0();
+    quarter1();
+    if (more_rows == nullptr) return;
+    quarter2();
+    quarter3();
+  }
+};
+
+/// The tile products around the exponentials of a group: the values of the group before it and the
+/// scores of the one after it. They are taken one by one from between the exponentials, because the
+/// tile unit works beside the vector units, but few tile instructions can wait for it at a time.
+class TileWork {
+ public:
+  TileWork(const AttendCall& call, std::size_t span, std::byte* query, float* sum)
+      : c_(call), span_(span), query_(query), sum_(sum) {}
+
+  void add_values(const Group& group) {
+    values_ = &group;
+    value_page_ = group.pages.from;
+    column_ = 0;
+  }
+  void add_scores(const Group& group) {
+    scores_ = &group;
+    score_page_ = group.pages.from;
+    depth_ = 0;
+    pack_queries(group);
+  }
+
+  bool empty() const { return values_ == nullptr && scores_ == nullptr; }
+  /// The product to do next; done() when it is. Not when empty.
+  Product next() { return values_ != nullptr ? next_values() : next_scores(); }
+  void done() {
+    if (values_ != nullptr) {
+      values_done();
+    } else {
+      scores_done();
+    }
+  }
+  /// All that is left.
+  void run() {
+    while (!empty()) {
+      next().run();
+      done();
+    }
+  }
+
+ private:
+  /// Rounds the group's queries into tiles; rows past the last are 0.
+  void pack_queries(const Group& g) const {
+    for (std::size_t r = 0; r < kRows; ++r) {
+      std::byte* tile = query_ + r / kTile * kTileBytes + r % kTile * 64;
+      const float* q = c_.query + (g.first + r) * c_.dim;
+      for (std::size_t i = 0; i < c_.dim; i += kDepth) {
+        __m512bh both{};
+        if (r < g.rows) both = _mm512_cvtne2ps_pbh(V::load(q + i + 16), V::load(q + i));
+        __builtin_memcpy(tile + i / kDepth * 2 * kTileBytes, &both, sizeof(both));
       }
     }
   }
-}
 
-/// Scores of M tiles of queries with the keys of one page.
-template <int M>
-void page_scores(const AttendCall& c, const Work& w, const std::byte* keys, std::size_t page) {
-  amx::zero<0>();
-  amx::zero<1>();
-  if (M == 2) amx::zero<2>();
-  if (M == 2) amx::zero<3>();
-  constexpr long kKeyStride = 4 * kPagePositions;
-  for (std::size_t i = 0; i < c.dim / kDepth; ++i) {
-    amx::load<4>(w.query + i * 2 * kTileBytes, 64);
-    amx::load<6>(keys + i * kTile * kKeyStride, kKeyStride);
-    amx::dot_bf16<0, 4, 6>();
-    amx::load<7>(keys + i * kTile * kKeyStride + 64, kKeyStride);
-    amx::dot_bf16<1, 4, 7>();
-    if (M == 2) {
-      amx::load<5>(w.query + (i * 2 + 1) * kTileBytes, 64);
-      amx::dot_bf16<2, 5, 6>();
-      amx::dot_bf16<3, 5, 7>();
+  /// Scores with the keys of one page after the other: sums over dim.
+  Product next_scores() const {
+    constexpr long kKeyStride = 4 * kPagePositions;
+    const std::byte* keys = page_block(c_, span_, score_page_);
+    if (depth_ == 0) {
+      zero();
+      if (c_.rows <= kRows) {  // the pages are not used again soon: they come from memory
+        const std::size_t part = KvBlock::part_bytes(c_.dim, 2);
+        const std::size_t next = score_page_ + 1;
+        if (next < scores_->pages.to) prefetch(page_block(c_, span_, next), part);
+        prefetch(keys + part, part);
+      }
     }
+    const std::byte* query = query_ + depth_ * 2 * kTileBytes;
+    return {query, scores_->two_tiles() ? query + kTileBytes : nullptr, 64,
+            keys + depth_ * kTile * kKeyStride, kKeyStride};
   }
-  constexpr long kStride = kScoreStride * sizeof(float);
-  float* out = w.scores + page * kPagePositions;
-  amx::store<0>(out, kStride);
-  amx::store<1>(out + kTile, kStride);
-  if (M == 2) amx::store<2>(out + kTile * kScoreStride, kStride);
-  if (M == 2) amx::store<3>(out + kTile * kScoreStride + kTile, kStride);
-}
+  void scores_done() {
+    if (++depth_ != c_.dim / kDepth) return;
+    depth_ = 0;
+    store(scores_->scores + score_page_ * kPagePositions, kScoreStride, scores_->two_tiles());
+    if (++score_page_ == scores_->pages.to) scores_ = nullptr;
+  }
 
-/// sum = weights times values, over the group's pages of the span.
-template <int M>
-void page_values(const AttendCall& c, std::size_t span, const Work& w) {
-  const auto value_stride = static_cast<long>(c.dim * 4);
-  constexpr long kWeights = Work::kWeightStride * 2;
-  const auto sum_stride = static_cast<long>(c.dim * sizeof(float));
-  const std::size_t keys = KvBlock::part_bytes(c.dim, 2);
-  for (std::size_t i = 0; i < c.dim; i += 2 * kTile) {
+  /// Sums of weights times 32 columns of values after the other: sums over pages.
+  Product next_values() const {
+    constexpr long kStride = 2 * kWeightStride;
+    if (value_page_ == values_->pages.from) zero();
+    const std::byte* weights = values_->weights + value_page_ * kPagePositions * 2;
+    return {weights, values_->two_tiles() ? weights + kTile * kStride : nullptr, kStride,
+            page_block(c_, span_, value_page_) + KvBlock::part_bytes(c_.dim, 2) + column_ * 4,
+            static_cast<long>(c_.dim * 4)};
+  }
+  void values_done() {
+    if (++value_page_ != values_->pages.to) return;
+    value_page_ = values_->pages.from;
+    store(sum_ + column_, c_.dim, values_->two_tiles());
+    column_ += 2 * kTile;
+    if (column_ == c_.dim) values_ = nullptr;
+  }
+
+  static void zero() {
     amx::zero<0>();
     amx::zero<1>();
-    if (M == 2) amx::zero<2>();
-    if (M == 2) amx::zero<3>();
-    for (std::size_t p = w.pages.from; p < w.pages.to; ++p) {
-      const std::byte* values = page_block(c, span, p) + keys + i * 4;
-      const std::byte* weights = w.weights + p * kPagePositions * 2;
-      amx::load<4>(weights, kWeights);
-      amx::load<6>(values, value_stride);
-      amx::dot_bf16<0, 4, 6>();
-      amx::load<7>(values + 64, value_stride);
-      amx::dot_bf16<1, 4, 7>();
-      if (M == 2) {
-        amx::load<5>(weights + kTile * kWeights, kWeights);
-        amx::dot_bf16<2, 5, 6>();
-        amx::dot_bf16<3, 5, 7>();
-      }
-    }
-    amx::store<0>(w.sum + i, sum_stride);
-    amx::store<1>(w.sum + i + kTile, sum_stride);
-    if (M == 2) amx::store<2>(w.sum + kTile * c.dim + i, sum_stride);
-    if (M == 2) amx::store<3>(w.sum + kTile * c.dim + i + kTile, sum_stride);
+    amx::zero<2>();
+    amx::zero<3>();
   }
-}
+  static void store(float* out, std::size_t stride, bool two_tiles) {
+    const auto bytes = static_cast<long>(stride * sizeof(float));
+    amx::store<0>(out, bytes);
+    amx::store<1>(out + kTile, bytes);
+    if (two_tiles) {
+      amx::store<2>(out + kTile * stride, bytes);
+      amx::store<3>(out + kTile * stride + kTile, bytes);
+    }
+  }
+
+  const AttendCall& c_;
+  std::size_t span_;
+  std::byte* query_;  ///< [dim / 32] pairs of tiles of 16 rows: bf16
+  float* sum_;        ///< [32][dim]
+  const Group* values_ = nullptr;
+  std::size_t value_page_ = 0;
+  std::size_t column_ = 0;
+  const Group* scores_ = nullptr;
+  std::size_t score_page_ = 0;
+  std::size_t depth_ = 0;  ///< terms of the page's scores so far, in tiles
+};
 
 /// 2^x to 3e-6 of its value, below the rounding of the bf16 that comes of it: x = n + f,
 /// |f| <= 1/2, and close to the best polynomial of degree 4. NaN stays NaN.
@@ -125,11 +205,12 @@ inline __m512 exp2(__m512 x) {
   return _mm512_scalef_ps(e, n);
 }
 
-/// Weights of one row: bf16 of exp(scale * score - peak). The sum is of the unrounded ones.
-inline float weigh_row(const AttendCall& c, const Work& w, std::size_t row, float& peak) {
-  const float* scores = w.scores + row * kScoreStride;
-  const std::size_t begin = w.pages.from * kPagePositions;
-  const std::size_t end = w.pages.to * kPagePositions;
+/// Weights of one row: bf16 of exp(factor * score - peak), with `work` going on beside. The sum is
+/// of the unrounded ones.
+inline float weigh_row(const float* scores, std::byte* weights, Range pages, float factor,
+                       float& peak, TileWork& work) {
+  const std::size_t begin = pages.from * kPagePositions;
+  const std::size_t end = pages.to * kPagePositions;
   __m512 top0 = _mm512_set1_ps(kHidden);
   __m512 top1 = top0;
   for (std::size_t t = begin; t < end; t += 32) {
@@ -137,68 +218,107 @@ inline float weigh_row(const AttendCall& c, const Work& w, std::size_t row, floa
     top1 = _mm512_max_ps(top1, _mm512_loadu_ps(scores + t + 16));
   }
   const float top = _mm512_reduce_max_ps(_mm512_max_ps(top0, top1));
-  peak = top * c.scale;
-  const __m512 scale = _mm512_set1_ps(c.scale * kLog2e);
-  const __m512 shift = _mm512_set1_ps(-top * (c.scale * kLog2e));
+  peak = top * factor;
+  const __m512 scale = _mm512_set1_ps(factor * kLog2e);
+  const __m512 shift = _mm512_set1_ps(-top * (factor * kLog2e));
   __m512 sum0 = _mm512_setzero_ps();
   __m512 sum1 = sum0;
-  std::byte* out = w.weights + row * Work::kWeightStride * 2;
-  for (std::size_t t = begin; t < end; t += 32) {
+  const auto weigh = [&](std::size_t t) __attribute__((always_inline)) {
     const __m512 a = exp2(_mm512_fmadd_ps(_mm512_loadu_ps(scores + t), scale, shift));
     const __m512 b = exp2(_mm512_fmadd_ps(_mm512_loadu_ps(scores + t + 16), scale, shift));
     sum0 = _mm512_add_ps(sum0, a);
     sum1 = _mm512_add_ps(sum1, b);
     const __m512bh both = _mm512_cvtne2ps_pbh(b, a);
-    __builtin_memcpy(out + t * 2, &both, sizeof(both));
+    __builtin_memcpy(weights + t * 2, &both, sizeof(both));
+  };
+  std::size_t t = begin;
+  for (; t + 128 <= end && !work.empty(); t += 128) {
+    const Product product = work.next();
+    product.quarter0();
+    weigh(t);
+    product.quarter1();
+    weigh(t + 32);
+    if (product.more_rows != nullptr) product.quarter2();
+    weigh(t + 64);
+    if (product.more_rows != nullptr) product.quarter3();
+    weigh(t + 96);
+    work.done();
   }
+  for (; t < end; t += 32) weigh(t);
   return _mm512_reduce_add_ps(_mm512_add_ps(sum0, sum1));
 }
 
-template <int M>
-void attend_group(const AttendCall& c, std::size_t span, const Work& w) {
-  const bool fetch = w.first == 0;  // later groups find the pages in the cache
-  const std::size_t part = KvBlock::part_bytes(c.dim, 2);
-  pack_queries(c, w);
-  for (std::size_t p = w.pages.from; p < w.pages.to; ++p) {
-    const std::byte* keys = page_block(c, span, p);
-    if (fetch && p + 1 < w.pages.to) prefetch(page_block(c, span, p + 1), part);
-    if (fetch) prefetch(keys + part, part);
-    page_scores<M>(c, w, keys, p);
-  }
-  float highest[kGroup];
-  float total[kGroup];
-  const std::size_t begin = w.pages.from * kPagePositions;
-  const std::size_t end = w.pages.to * kPagePositions;
-  for (std::size_t r = 0; r < w.rows; ++r) {
-    const Range range = visible(c, span, w.first + r);
+/// Turns a group's scores into weights.
+void weigh(const AttendCall& c, std::size_t span, Group& g, TileWork& work) {
+  const std::size_t begin = g.pages.from * kPagePositions;
+  const std::size_t end = g.pages.to * kPagePositions;
+  for (std::size_t r = 0; r < g.rows; ++r) {
+    const Range range = visible(c, span, g.first + r);
+    float* scores = g.scores + r * kScoreStride;
+    std::byte* weights = g.weights + r * kWeightStride * 2;
     if (range.from == range.to) {
-      highest[r] = kNone;
-      total[r] = 0;
-      __builtin_memset(w.weights + (r * Work::kWeightStride + begin) * 2, 0, (end - begin) * 2);
+      g.highest[r] = kNone;
+      g.total[r] = 0;
+      __builtin_memset(weights + begin * 2, 0, (end - begin) * 2);
     } else {
-      hide(w.scores + r * kScoreStride, begin, range, end);
-      total[r] = weigh_row(c, w, r, highest[r]);
+      hide(scores, begin, range, end);
+      g.total[r] = weigh_row(scores, weights, g.pages, c.scale, g.highest[r], work);
     }
   }
-  page_values<M>(c, span, w);
-  merge_rows(c, w.first, w.rows, highest, total, w.sum);
 }
 
 void attend_bf16(const AttendCall& c, std::size_t span) {
+  Group groups[3];  // of which a group, the one before and the one after are alive
+  std::byte* memory = c.scratch;
+  const auto take = [&](std::size_t bytes) {
+    std::byte* out = memory;
+    memory += bytes;
+    return out;
+  };
+  for (Group& g : groups) {
+    g.scores = reinterpret_cast<float*>(take(kRows * kScoreStride * sizeof(float)));
+    g.weights = take(kRows * kWeightStride * 2);
+  }
+  std::byte* query = take(kRows * c.dim * 2);
+  auto* sum = reinterpret_cast<float*>(take(kRows * c.dim * sizeof(float)));
+
+  std::size_t next = 0;  // row
+  const auto start = [&](Group& g) {
+    for (; next < c.rows; next += kRows) {
+      g.first = next;
+      g.rows = least(kRows, c.rows - next);
+      g.pages = visible_pages(c, span, next, next + g.rows);
+      if (g.pages.from >= g.pages.to) continue;
+      next += g.rows;
+      return true;
+    }
+    return false;
+  };
+  const auto finish = [&](const Group& g) {
+    merge_rows(c, g.first, g.rows, g.highest, g.total, sum);
+  };
+
   amx::configure(kTile);
-  Work w{};
-  w.query = c.scratch;
-  w.weights = w.query + kGroup * c.dim * 2;
-  w.scores = reinterpret_cast<float*>(w.weights + kGroup * Work::kWeightStride * 2);
-  w.sum = w.scores + kGroup * kScoreStride;
-  for (w.first = 0; w.first < c.rows; w.first += kGroup) {
-    w.rows = least(kGroup, c.rows - w.first);
-    w.pages = visible_pages(c, span, w.first, w.first + w.rows);
-    if (w.pages.from >= w.pages.to) continue;
-    if (w.rows > kTile) {
-      attend_group<2>(c, span, w);
-    } else {
-      attend_group<1>(c, span, w);
+  TileWork work(c, span, query, sum);
+  bool more = start(groups[0]);
+  if (more) {
+    work.add_scores(groups[0]);
+    work.run();
+  }
+  for (std::size_t i = 0; more; ++i) {
+    Group& g = groups[i % 3];
+    Group& after = groups[(i + 1) % 3];
+    const Group& before = groups[(i + 2) % 3];
+    if (i > 0) work.add_values(before);
+    more = start(after);
+    if (more) work.add_scores(after);
+    weigh(c, span, g, work);
+    work.run();
+    if (i > 0) finish(before);
+    if (!more) {
+      work.add_values(g);
+      work.run();
+      finish(g);
     }
   }
   amx::release();
