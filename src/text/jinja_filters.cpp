@@ -124,7 +124,7 @@ Value reverse_filter(Renderer&, Args& args) {
   if (!is_iterable(v)) throw Failure("argument must be iterable");
   std::vector<Value> items = to_vector(v);
   std::reverse(items.begin(), items.end());
-  const Value list = Value::list(std::move(items));
+  Value list = Value::list(std::move(items));
   // A generator has no order to go backwards in: Python makes a list of it.
   if (v.as<Iterator>() != nullptr) return list;
   return make_iterator(list, [source = iterate(list)](Value& out) { return source->next(out); });
@@ -165,6 +165,7 @@ Value sort_filter(Renderer&, Args& args) {
   keys.reserve(items.size());
   for (const Value& item : items) {
     std::vector<Value> key;
+    key.reserve(paths.size());
     for (const AttributePath& get : paths) {
       key.push_back(flag(p[2]) ? get(item) : folded(get(item)));
     }

@@ -348,7 +348,7 @@ std::int64_t truncated(double d) {
 Value int_filter(Renderer&, Args& args) {
   const Params p = bind("int", args, {"value", "default", "base"}, 1);
   const Value& v = *p[0];
-  const Value fallback = p[1] == nullptr ? Value(0) : *p[1];
+  Value fallback = p[1] == nullptr ? Value(0) : *p[1];
   if (v.is_undefined()) fail_undefined(v);
   if (v.is_integral()) return v.integer();
   std::optional<double> real;

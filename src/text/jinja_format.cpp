@@ -148,7 +148,7 @@ std::string percent_number(char type, const PercentSpec& spec, const Value& v) {
 }
 
 std::string percent_conversion(char type, const PercentSpec& spec, const Value& v, bool markup) {
-  const auto shown = [&](std::string text) {
+  const auto shown = [&](const std::string& text) {
     return first_code_points(markup ? escape(text) : text, spec.precision);
   };
   switch (type) {

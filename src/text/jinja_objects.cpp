@@ -35,7 +35,7 @@ struct Cycler : Object {
     auto method =
         std::make_shared<Function>(std::string(name), [next, state = state](Renderer&, Args& args) {
           bind(next ? "next" : "reset", args, {}, 0);
-          const Value now = next ? state->current() : Value();
+          Value now = next ? state->current() : Value();
           state->at = next ? (state->at + 1) % state->items.items().size() : 0;
           return now;
         });

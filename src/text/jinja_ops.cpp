@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <charconv>
 #include <cmath>
+#include <compare>
 #include <functional>
 #include <limits>
 
@@ -74,10 +75,16 @@ void write_repr(std::string& out, const Value& v) {
   }
 }
 
+std::partial_ordering reversed(std::partial_ordering order) {
+  if (std::is_lt(order)) return std::partial_ordering::greater;
+  if (std::is_gt(order)) return std::partial_ordering::less;
+  return order;
+}
+
 std::partial_ordering compare_numbers(const Value& a, const Value& b) {
   if (a.is_integral() && b.is_integral()) return a.integer() <=> b.integer();
   if (!a.is_integral() && !b.is_integral()) return a.real() <=> b.real();
-  if (b.is_integral()) return 0 <=> compare_numbers(b, a);
+  if (b.is_integral()) return reversed(compare_numbers(b, a));
   // An int against a float, exactly: large ints have no float of their own.
   const std::int64_t i = a.integer();
   const double d = b.real();
@@ -96,7 +103,7 @@ bool ordered(const Value& a, const Value& b, bool or_equal) {
   if (b.is_undefined()) fail_undefined(b);
   if (a.is_number() && b.is_number()) {
     const auto order = compare_numbers(a, b);
-    return or_equal ? order <= 0 : order < 0;
+    return or_equal ? std::is_lteq(order) : std::is_lt(order);
   }
   if (a.is_string() && b.is_string()) {
     // The order of UTF-8 bytes is the order of code points.
@@ -392,9 +399,12 @@ std::string float_repr(double v) {
     return out + "0." + std::string(static_cast<std::size_t>(-exponent - 1), '0') + digits;
   }
   if (count <= exponent + 1) {
-    return out + digits + std::string(static_cast<std::size_t>(exponent + 1 - count), '0') + ".0";
+    return out + digits +
+           std::string(static_cast<std::size_t>(exponent) + 1 - static_cast<std::size_t>(count),
+                       '0') +
+           ".0";
   }
-  const auto point = static_cast<std::size_t>(exponent + 1);
+  const auto point = static_cast<std::size_t>(exponent) + 1;
   return out + digits.substr(0, point) + "." + digits.substr(point);
 }
 
@@ -418,7 +428,7 @@ bool same(const Value& a, const Value& b) {
 
 bool equals(const Value& a, const Value& b) {
   spend(kNodeCost);
-  if (a.is_number() && b.is_number()) return compare_numbers(a, b) == 0;
+  if (a.is_number() && b.is_number()) return std::is_eq(compare_numbers(a, b));
   if (a.kind() != b.kind()) return false;
   switch (a.kind()) {
     case Kind::undefined:

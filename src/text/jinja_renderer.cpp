@@ -231,7 +231,7 @@ void Renderer::write(std::string_view text) {
   out_->append(text);
 }
 
-Value Renderer::new_namespace(Value attributes) {
+Value Renderer::new_namespace(const Value& attributes) {
   auto made = std::make_shared<Namespace>();
   for (const auto& [key, value] : attributes.dict().entries()) made->attributes->set(key, value);
   namespaces_.push_back(made);

@@ -37,7 +37,7 @@ class Renderer {
   const RenderOptions& options() const { return options_; }
 
   Value call(const Value& callee, Args& args);
-  Value new_namespace(Value attributes);
+  Value new_namespace(const Value& attributes);
 
  private:
   enum class Flow : std::uint8_t { next, break_loop, continue_loop };

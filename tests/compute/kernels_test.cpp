@@ -22,6 +22,7 @@ std::vector<float> random_floats(std::size_t n, std::uint64_t stream) {
 
 std::vector<bf16> rounded(const std::vector<float>& values) {
   std::vector<bf16> out;
+  out.reserve(values.size());
   for (const float v : values) out.push_back(to_bf16(v));
   return out;
 }

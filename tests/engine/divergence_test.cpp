@@ -12,8 +12,9 @@ namespace {
 
 TEST(Divergence, MatchesTheFormulasByHand) {
   // softmax(log p) = p, also when all logits are shifted.
-  const auto logits = [](std::vector<double> p, double shift) {
+  const auto logits = [](const std::vector<double>& p, double shift) {
     std::vector<float> out;
+    out.reserve(p.size());
     for (const double x : p) out.push_back(static_cast<float>(std::log(x) + shift));
     return out;
   };

@@ -155,6 +155,7 @@ TEST_P(EveryGolden, BatchMatesChunksAndThreadsDoNotChangeABit) {
     }
     if (!more) break;
     std::vector<std::size_t> counts;
+    counts.reserve(items.size());
     for (const auto& item : items) counts.push_back(item.tokens.size());
     const auto logits = runner->step(items);
     std::size_t row = 0;

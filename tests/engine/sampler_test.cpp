@@ -105,10 +105,10 @@ TEST(Sampler, AgreesWithTheDefinitionStepByStep) {
     p.repetition_penalty = pick({1.0, 1.0, 1.3, 0.8});
     p.presence_penalty = pick({0.0, 0.7, -0.5});
     p.frequency_penalty = pick({0.0, 0.4, -0.3});
-    std::vector<TokenId> prompt;
-    std::vector<TokenId> output;
-    for (int i = 0; i < 8; ++i) prompt.push_back(static_cast<TokenId>(random.next() % vocab));
-    for (int i = 0; i < 8; ++i) output.push_back(static_cast<TokenId>(random.next() % vocab));
+    std::vector<TokenId> prompt(8);
+    std::vector<TokenId> output(8);
+    for (TokenId& id : prompt) id = static_cast<TokenId>(random.next() % vocab);
+    for (TokenId& id : output) id = static_cast<TokenId>(random.next() % vocab);
     if (round % 3 == 0) p.logit_bias = {{static_cast<TokenId>(random.next() % vocab), 2.5F}};
     Sampler sampler(p, vocab, prompt);
     for (const TokenId id : output) sampler.accept(id);

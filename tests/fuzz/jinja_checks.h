@@ -29,7 +29,7 @@ inline void check_template(std::string_view source) {
       .clock = [] { return std::tm{}; }, .max_output = 1U << 16, .max_work = 1U << 22};
   const auto outcome = [&]() -> std::string {
     try {
-      const std::string text = jinja::Template(source, "fuzz").render(variables, options);
+      std::string text = jinja::Template(source, "fuzz").render(variables, options);
       if (find_invalid_utf8(text) != std::string::npos) __builtin_trap();
       return text;
     } catch (const Error& e) {

@@ -40,7 +40,7 @@ TEST(Chat, AgreesWithPythonOnRealTemplates) {
   for (const Json& c : recorded.at("cases")) {
     const auto package = c.at("package").get<std::string>();
     const auto name = c.at("chat").get<std::string>();
-    SCOPED_TRACE(package + " " + name);
+    SCOPED_TRACE(std::string(package).append(" ").append(name));
     if (!templates.contains(package)) templates.emplace(package, load_package(package));
     const ChatRequest request = request_of(recorded.at("chats").at(name));
     const bool fails = c.contains("error");
