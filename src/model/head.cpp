@@ -7,8 +7,9 @@ namespace zaya {
 namespace {
 
 constexpr std::size_t kGroup = 32;
-constexpr float kDeviations = 8;  // of certainty that the greedy token is among the candidates
-constexpr float kNats = 8;        // below the top logit that are recomputed for sampling
+// On either side: two tokens would have to be wrong by 8.5 deviations of their difference.
+constexpr float kDeviations = 6;
+constexpr float kNats = 8;  // below the top logit that are recomputed for sampling
 
 }  // namespace
 
@@ -62,8 +63,9 @@ void HeadScreen::candidates(const ComputeContext& context, const float* x, const
       likely.push_back(static_cast<std::uint32_t>(i));
     }
   }
-  if (out.size() + likely.size() > kMostRows) {
-    const std::size_t room = out.size() < kMostRows ? kMostRows - out.size() : 0;
+  const std::size_t most = std::min(kMostRows, vocab / 8);
+  if (out.size() + likely.size() > most) {
+    const std::size_t room = out.size() < most ? most - out.size() : 0;
     std::nth_element(likely.begin(), likely.begin() + static_cast<std::ptrdiff_t>(room),
                      likely.end(),
                      [&](std::uint32_t a, std::uint32_t b) { return logits[a] > logits[b]; });
@@ -90,6 +92,12 @@ std::size_t HeadScreen::multiply(const ComputeContext& context, const Linear& he
                    [&](std::size_t r) { candidates(context, x.row(r), logits.row(r), wanted[r]); });
   std::size_t total = 0;
   for (std::size_t r = 0; r < rows; ++r) {
+    if (wanted[r].size() > view_.rows / 8) {
+      // Outliers in the same columns of input and head leave too little certain.
+      linear(context, {{head, {logits.row(r), logits.stride}}}, {x.row(r), x.stride}, 1);
+      total += view_.rows;
+      continue;
+    }
     PackedInput& packed = context.packed[static_cast<std::size_t>(kind)];
     packed.pack(kernels, kind, {x.row(r), x.stride}, 1, view_.cols);
     total += wanted[r].size();

@@ -14,7 +14,7 @@ namespace zaya {
 /// A screened logit is wrong by the product of the input with the row's rounding errors. These are
 /// many, small and independent, so the sum is close to normal with the standard deviation
 /// |errors| |input| / sqrt(H), which is known for every row. A token is recomputed exactly when
-/// its screened logit plus 8 deviations reaches the largest lower bound, so the greedy token is
+/// its screened logit plus 6 deviations reaches the largest lower bound, so the greedy token is
 /// the full head's; and when it is within 8 of the largest logit, up to kMostRows tokens, so that
 /// of the others each has less than e^-8 of the top token's probability. They keep their screened
 /// logits, wrong by a factor of e^deviation at most in the mean.
