@@ -152,17 +152,21 @@ class Cca {
 
   void mix_head(std::size_t head, std::size_t begin, std::size_t end) const;
 
-  /// One row of the input of a head's grouped convolution, taps rows of d:
-  /// u_t = depthwise(z)_t, oldest first. u before the first token is not 0 but the depthwise bias:
-  /// z is padded once, for both convolutions.
-  void depthwise(const Segment& segment, std::size_t i, std::size_t head, const float** taps,
-                 float* u) const {
+  /// Row i of the input of a head's grouped convolution: the depthwise outputs of its taps, d each,
+  /// oldest first. `follows`: the row of u before is that of row i - 1, which has all but the last.
+  /// u before the first token is not 0 but the depthwise bias: z is padded once, for both
+  /// convolutions.
+  void depthwise(const Segment& segment, std::size_t i, std::size_t head, bool follows,
+                 const float** taps, float* u) const {
     const std::size_t c0 = head * d_;
     const std::size_t time0 = config_.conv_time0;
+    const std::size_t time1 = config_.conv_time1;
+    const std::size_t known = follows ? time1 - 1 : 0;
+    if (follows) std::copy_n(u - known * d_, known * d_, u);
     for (std::size_t j = 0; j < time0; ++j) taps[j] = w_.depthwise[j].data() + c0;
-    for (std::size_t t = 0; t < config_.conv_time1; ++t) {
+    for (std::size_t t = known; t < time1; ++t) {
       for (std::size_t j = 0; j < time0; ++j) {
-        taps[time0 + j] = before(segment, i + t + j + 2 - config_.conv_time1 - time0) + c0;
+        taps[time0 + j] = before(segment, i + t + j + 2 - time1 - time0) + c0;
       }
       kernels_.depthwise(taps + time0, taps, w_.depthwise_bias.data() + c0, time0, u + t * d_, d_);
     }
@@ -235,7 +239,8 @@ void Cca::mix_head(std::size_t head, std::size_t begin, std::size_t end) const {
   const Segment* segment = segment_of(begin);
   for (std::size_t row = begin; row < end; ++row) {
     if (row == segment->first_row + segment->rows) ++segment;
-    depthwise(*segment, row - segment->first_row, head, taps, u + (row - begin) * width);
+    const bool follows = row > begin && row > segment->first_row;
+    depthwise(*segment, row - segment->first_row, head, follows, taps, u + (row - begin) * width);
   }
   const std::size_t c0 = head * d_;
   w_.grouped.multiply(context_.kernels, c0, c0 + d_, {u, width}, rows, {mixed, d_});

@@ -41,10 +41,22 @@ inline const std::byte* page_block(const AttendCall& c, std::size_t span, std::s
   return c.pages[span * (AttendCall::kSpan / kPagePositions) + page] + c.offset;
 }
 
-/// Asks for a page's keys or values before they are needed: pages lie apart, and the hardware does
-/// not look past the end of one.
-inline void prefetch(const std::byte* data, std::size_t bytes) {
-  for (std::size_t i = 0; i < bytes; i += 64) __builtin_prefetch(data + i, 0, 2);
+/// Asks for a page's block before it is needed, while the page two before is worked on: pages lie
+/// apart, and the hardware does not look past the end of one. Slice i of dim / slice_dim is asked
+/// for at a time, so that the requests do not crowd out the loads.
+inline void prefetch_slice(const AttendCall& c, std::size_t span, Range pages, std::size_t page,
+                           std::size_t i, std::size_t slice_dim, std::size_t element_bytes) {
+  const std::size_t part = KvBlock::part_bytes(c.dim, element_bytes);
+  const std::size_t slice = KvBlock::part_bytes(slice_dim, element_bytes);
+  const auto ask = [&](const std::byte* data) {
+    for (std::size_t at = 0; at < slice; at += 64) __builtin_prefetch(data + at, 0, 2);
+  };
+  const std::size_t first = page == pages.from ? page : page + 2;
+  for (std::size_t p = first; p < page + 3 && p < pages.to; ++p) {
+    const std::byte* keys = page_block(c, span, p) + i * slice;
+    ask(keys);
+    ask(keys + part);
+  }
 }
 
 /// Hides the scores [begin, end) of pages that are outside of the row's range.
@@ -186,13 +198,9 @@ void attend_rows(const AttendCall& c, std::size_t span, std::size_t first) {
   float* out = scores + R * kScoreStride;
   float highest[R];
   float total[R];
-  const std::size_t part = KvBlock::part_bytes(c.dim, W::kBytes);
   for (std::size_t p = pages.from; p < pages.to; ++p) {
     const std::byte* keys = page_block(c, span, p);
-    if (first == 0) {
-      if (p + 1 < pages.to) prefetch(page_block(c, span, p + 1), part);
-      prefetch(keys + part, part);
-    }
+    if (first == 0) prefetch_slice(c, span, pages, p, 0, c.dim, W::kBytes);
     page_scores<R, W>(keys, c.query + first * c.dim, c.dim, scores + p * kPagePositions);
   }
   const std::size_t begin = pages.from * kPagePositions;
@@ -222,56 +230,67 @@ void attend(const AttendCall& c, std::size_t span) {
   for (; r < c.rows; ++r) attend_rows<1, W>(c, span, r);
 }
 
+/// The two ways to touch a vector of an array: whole, or only its first lanes.
+struct Whole {
+  static V::Float load(const float* p) { return V::load(p); }
+  static void store(float* p, V::Float v) { V::store(p, v); }
+};
+struct Part {
+  std::size_t lanes;
+  V::Float load(const float* p) const { return V::load_some(p, lanes); }
+  void store(float* p, V::Float v) const { V::store_some(p, v, lanes); }
+};
+
+/// f(i, whole or part) for the vectors at i in [begin, n).
+template <class F>
+inline void each_vector(std::size_t begin, std::size_t n, const F& f) {
+  std::size_t i = begin;
+  for (; i + kVector <= n; i += kVector) f(i, Whole{});
+  if (i < n) f(i, Part{n - i});
+}
+
 inline void divide(const float* x, float by, float* out, std::size_t n) {
   const V::Float b = V::set(by);
-  for (std::size_t i = 0; i < n; i += kVector) {
-    const std::size_t count = least(kVector, n - i);
-    V::store_some(out + i, V::div(V::load_some(x + i, count), b), count);
-  }
+  each_vector(0, n, [&](std::size_t i, auto at) { at.store(out + i, V::div(at.load(x + i), b)); });
 }
 
 inline void depthwise(const float* const* x, const float* const* weight, const float* bias,
                       std::size_t taps, float* out, std::size_t n) {
-  for (std::size_t i = 0; i < n; i += kVector) {
-    const std::size_t count = least(kVector, n - i);
-    V::Float sum = V::load_some(bias + i, count);
+  each_vector(0, n, [&](std::size_t i, auto at) {
+    V::Float sum = at.load(bias + i);
     for (std::size_t j = 0; j < taps; ++j) {
-      sum = V::fma(V::load_some(weight[j] + i, count), V::load_some(x[j] + i, count), sum);
+      sum = V::fma(at.load(weight[j] + i), at.load(x[j] + i), sum);
     }
-    V::store_some(out + i, sum, count);
-  }
+    at.store(out + i, sum);
+  });
 }
 
 inline void mix_head(const HeadCall& c) {
   const V::Float share = V::set(1.0F / static_cast<float>(c.q_heads));
   const V::Float half = V::set(0.5F);
   V::Float squares = V::zero();
-  for (std::size_t i = 0; i < c.n; i += kVector) {
-    const std::size_t count = least(kVector, c.n - i);
-    V::Float q = V::load_some(c.q + i, count);
-    for (std::size_t h = 1; h < c.q_heads; ++h)
-      q = V::add(q, V::load_some(c.q + h * c.n + i, count));
-    const V::Float mean = V::mul(V::fma(q, share, V::load_some(c.k + i, count)), half);
-    const V::Float conv = V::add(V::load_some(c.mixed + i, count), V::load_some(c.bias + i, count));
+  each_vector(0, c.n, [&](std::size_t i, auto at) {
+    V::Float q = at.load(c.q + i);
+    for (std::size_t h = 1; h < c.q_heads; ++h) q = V::add(q, at.load(c.q + h * c.n + i));
+    const V::Float mean = V::mul(V::fma(q, share, at.load(c.k + i)), half);
+    const V::Float conv = V::add(at.load(c.mixed + i), at.load(c.bias + i));
     const V::Float x = V::add(conv, mean);
-    V::store_some(c.mixed + i, x, count);
+    at.store(c.mixed + i, x);
     squares = V::fma(x, x, squares);
-  }
+  });
   const V::Float norm = V::sqrt(V::set(V::sum(squares) + 1e-12F));
   const V::Float scale = V::div(V::set(c.length), norm);
-  for (std::size_t i = 0; i < c.half; i += kVector) {
-    const std::size_t count = least(kVector, c.half - i);
-    const V::Float a = V::mul(V::load_some(c.mixed + i, count), scale);
-    const V::Float b = V::mul(V::load_some(c.mixed + c.half + i, count), scale);
-    const V::Float cosine = V::load_some(c.cosine + i, count);
-    const V::Float sine = V::load_some(c.sine + i, count);
-    V::store_some(c.out + i, V::sub(V::mul(a, cosine), V::mul(b, sine)), count);
-    V::store_some(c.out + c.half + i, V::fma(b, cosine, V::mul(a, sine)), count);
-  }
-  for (std::size_t i = 2 * c.half; i < c.n; i += kVector) {
-    const std::size_t count = least(kVector, c.n - i);
-    V::store_some(c.out + i, V::mul(V::load_some(c.mixed + i, count), scale), count);
-  }
+  each_vector(0, c.half, [&](std::size_t i, auto at) {
+    const V::Float a = V::mul(at.load(c.mixed + i), scale);
+    const V::Float b = V::mul(at.load(c.mixed + c.half + i), scale);
+    const V::Float cosine = at.load(c.cosine + i);
+    const V::Float sine = at.load(c.sine + i);
+    at.store(c.out + i, V::sub(V::mul(a, cosine), V::mul(b, sine)));
+    at.store(c.out + c.half + i, V::fma(b, cosine, V::mul(a, sine)));
+  });
+  each_vector(2 * c.half, c.n, [&](std::size_t i, auto at) {
+    at.store(c.out + i, V::mul(at.load(c.mixed + i), scale));
+  });
 }
 
 inline void write_f32(std::byte* block, std::size_t dim, std::size_t position, const float* key,

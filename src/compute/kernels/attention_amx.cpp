@@ -125,15 +125,9 @@ class TileWork {
   Product next_scores() const {
     constexpr long kKeyStride = 4 * kPagePositions;
     const std::byte* keys = page_block(c_, span_, score_page_);
-    if (depth_ == 0) {
-      zero();
-      if (c_.rows <= kRows) {  // the pages are not used again soon: they come from memory
-        const std::size_t part = KvBlock::part_bytes(c_.dim, 2);
-        const std::size_t next = score_page_ + 1;
-        if (next < scores_->pages.to) prefetch(page_block(c_, span_, next), part);
-        prefetch(keys + part, part);
-      }
-    }
+    if (depth_ == 0) zero();
+    // A few rows are done sooner than the pages come from memory; for more the hardware is enough.
+    if (c_.rows <= kRows) prefetch_slice(c_, span_, scores_->pages, score_page_, depth_, kDepth, 2);
     const std::byte* query = query_ + depth_ * 2 * kTileBytes;
     return {query, scores_->two_tiles() ? query + kTileBytes : nullptr, 64,
             keys + depth_ * kTile * kKeyStride, kKeyStride};
