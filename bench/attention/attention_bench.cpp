@@ -93,7 +93,7 @@ void prefill(benchmark::State& state, Isa isa) {
   const Call call{kQueries * kHeads};
   double pairs = 0;
   std::size_t position = 0;
-  for (auto _ : state) {
+  while (state.KeepRunning()) {
     const AttendCall c = call.at(cache, position, 0);
     for (std::size_t s = 0; s <= (position + kQueries - 1) / AttendCall::kSpan; ++s) {
       kernels.attend_bf16(c, s);
@@ -111,7 +111,7 @@ void decode(benchmark::State& state, Isa isa) {
   static const Cache cache(kPositions, kBlocks);
   const Call call{kHeads};
   std::size_t block = static_cast<std::size_t>(state.thread_index()) * kBlocks / 2;
-  for (auto _ : state) {
+  while (state.KeepRunning()) {
     const AttendCall c = call.at(cache, kPositions - 1, block);
     for (std::size_t s = 0; s < kPositions / AttendCall::kSpan; ++s) kernels.attend_bf16(c, s);
     block = (block + 1) % kBlocks;
@@ -130,7 +130,7 @@ void elementwise(benchmark::State& state, Isa isa) {
   const Memory<float> out = random_memory<float>(kRows * kAll * kDim);
   const Memory<float> weight = random_memory<float>(3 * kDim);
   Memory<bf16> page = random_memory<bf16>(kRows / kPage * kBlock / 2);
-  for (auto _ : state) {
+  while (state.KeepRunning()) {
     for (std::size_t i = 0; i < kRows * kAll; ++i) {
       // As the model goes: a head's rows 32 at a time.
       const std::size_t head = i / 32 % kAll;

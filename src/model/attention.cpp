@@ -3,8 +3,9 @@
 #include <algorithm>
 #include <atomic>
 #include <cmath>
-#include <memory>
-#include <new>
+#include <vector>
+
+#include "compute/linear.h"
 
 namespace zaya {
 namespace {
@@ -13,17 +14,8 @@ constexpr std::size_t kPage = StateLayout::kPageTokens;
 
 /// Memory of the calling thread for the task at hand, aligned for every vector.
 std::byte* workspace(std::size_t bytes) {
-  constexpr std::align_val_t kAlignment{64};
-  struct Free {
-    void operator()(std::byte* p) const { ::operator delete(p, kAlignment); }
-  };
-  thread_local std::unique_ptr<std::byte, Free> memory;
-  thread_local std::size_t size = 0;
-  if (size < bytes) {
-    memory.reset(static_cast<std::byte*>(::operator new(bytes, kAlignment)));
-    size = bytes;
-  }
-  return memory.get();
+  thread_local AlignedBuffer memory;
+  return memory.resize(bytes);
 }
 
 /// Queries of a segment that pass over the keys together, for one kv head.

@@ -17,7 +17,6 @@ constexpr std::size_t kTile = 16;         // rows of a tile, and columns of a ti
 constexpr std::size_t kRows = 2 * kTile;  // of a group: rows that go through the tiles together
 constexpr std::size_t kDepth = 32;        // terms a tile product sums over
 constexpr std::size_t kTileBytes = 1024;
-constexpr std::size_t kValuePages = 4;  // of a step of the value product
 constexpr float kLog2e = 1.44269504F;
 
 // Rows are off powers of two, so that those of a tile do not compete for the same cache lines.
