@@ -52,6 +52,16 @@ DType common_type(const Checkpoint& checkpoint, const StoredTensor& stored) {
 
 }  // namespace
 
+std::vector<std::string> conversion_notes(const Checkpoint& checkpoint, Layout layout) {
+  std::vector<std::string> notes;
+  if (layout != checkpoint.config_file().layout && may_skip(checkpoint)) {
+    notes.emplace_back(
+        "the router may pick the skip class, which adds the scaled input in the legacy layout and "
+        "nothing in the native one: outputs may differ");
+  }
+  return notes;
+}
+
 std::vector<std::string> convert_checkpoint(const Checkpoint& checkpoint, Layout layout,
                                             const std::filesystem::path& folder,
                                             std::uint64_t max_shard_bytes,
@@ -92,14 +102,7 @@ std::vector<std::string> convert_checkpoint(const Checkpoint& checkpoint, Layout
   out.copy_texts(checkpoint.folder());
   write_file(out.staging() / "config.json", config.dump(2) + "\n");
   out.commit();
-
-  std::vector<std::string> notes;
-  if (layout != file.layout && may_skip(checkpoint)) {
-    notes.emplace_back(
-        "the router may pick the skip class, which adds the scaled input in the legacy layout and "
-        "nothing in the native one: outputs may differ");
-  }
-  return notes;
+  return conversion_notes(checkpoint, layout);
 }
 
 }  // namespace zaya

@@ -82,8 +82,8 @@ class SafetensorsWriter {
   SafetensorsWriter(const std::filesystem::path& path, std::vector<TensorSpec> tensors,
                     const std::map<std::string, std::string>& metadata = {{"format", "pt"}});
 
-  /// The order in which the data must be appended: wider element types first, so that all data is
-  /// aligned; else as given.
+  /// The order in which the data must be appended, such that all of it is aligned: tensors of whole
+  /// 8-byte words first, as given, then the others, wider element types first.
   const std::vector<TensorSpec>& tensors() const { return tensors_; }
 
   /// The next bytes of the data; pieces need not end where tensors do.

@@ -11,8 +11,12 @@
 namespace zaya {
 namespace {
 
+/// Tensors that fill whole words keep all after them aligned, and their order; the others follow.
 std::vector<TensorSpec> by_alignment(std::vector<TensorSpec> tensors) {
-  std::stable_sort(tensors.begin(), tensors.end(), [](const TensorSpec& a, const TensorSpec& b) {
+  constexpr std::uint64_t kWord = 8;
+  const auto rest = std::stable_partition(
+      tensors.begin(), tensors.end(), [](const TensorSpec& t) { return t.bytes() % kWord == 0; });
+  std::stable_sort(rest, tensors.end(), [](const TensorSpec& a, const TensorSpec& b) {
     return dtype_size(a.dtype) > dtype_size(b.dtype);
   });
   return tensors;

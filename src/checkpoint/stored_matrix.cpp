@@ -294,10 +294,12 @@ std::optional<std::vector<StoredMatrix>> MatrixFinder::find(const std::string& n
   if (!codes) return {};
   std::vector<StoredMatrix> out;
   std::string absmax;
+  const auto is_nf4 = [](const QuantScheme& scheme) { return scheme.code == WeightCode::nf4; };
   if (!quantization_) {
     problem_(fmt::format("{} is {}: quantised, but config.json has no quantization_config",
                          codes->name, described(*codes->tensor)));
-  } else if (look_up(name, ".absmax", absmax) != nullptr) {
+  } else if (std::any_of(quantization_->schemes.begin(), quantization_->schemes.end(), is_nf4) &&
+             look_up(name, ".absmax", absmax) != nullptr) {
     out = find_nf4(codes->name, *codes->tensor, shape);
   } else if (check_companions(*codes, shape)) {
     Fit best;

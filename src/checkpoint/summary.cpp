@@ -41,4 +41,17 @@ std::map<std::string, TypeSum> type_sums(const Checkpoint& checkpoint) {
   return sums;
 }
 
+std::map<Role, RoleSum> role_sums(const Checkpoint& checkpoint) {
+  std::map<Role, RoleSum> sums;
+  for (const StoredTensor& t : tensor_table(checkpoint.config(), Layout::native)) {
+    for (const std::string& name : t.parts) {
+      RoleSum& sum = sums[role_of(name)];
+      sum.formats.insert(checkpoint.format(name));
+      sum.elements += t.elements() / t.parts.size();
+      sum.bytes += checkpoint.bytes(name);
+    }
+  }
+  return sums;
+}
+
 }  // namespace zaya

@@ -2,10 +2,12 @@
 
 #include <cstdint>
 #include <map>
+#include <set>
 #include <string>
 
 #include "checkpoint/checkpoint.h"
 #include "checkpoint/layout.h"
+#include "checkpoint/roles.h"
 
 namespace zaya {
 
@@ -34,5 +36,17 @@ struct TypeSum {
   std::uint64_t bytes = 0;
 };
 std::map<std::string, TypeSum> type_sums(const Checkpoint& checkpoint);
+
+/// The tensors of one role, as stored.
+struct RoleSum {
+  std::set<std::string> formats;  ///< Checkpoint::format of each
+  std::uint64_t elements = 0;
+  std::uint64_t bytes = 0;
+
+  double bits_per_weight() const {
+    return elements == 0 ? 0 : 8 * static_cast<double>(bytes) / static_cast<double>(elements);
+  }
+};
+std::map<Role, RoleSum> role_sums(const Checkpoint& checkpoint);
 
 }  // namespace zaya

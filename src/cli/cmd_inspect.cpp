@@ -35,6 +35,7 @@ struct Report {
         parameters(count_parameters(config)),
         stored_tensors(tensor_table(config, c.config_file().layout).size()),
         types(type_sums(c)),
+        roles(role_sums(c)),
         state(state_size(config)),
         context(context_length == 0 ? config.max_positions : context_length),
         state_f32(state.bytes(config, context, 4)),
@@ -46,6 +47,7 @@ struct Report {
   ParameterCounts parameters;
   std::size_t stored_tensors;
   std::map<std::string, TypeSum> types;
+  std::map<Role, RoleSum> roles;
   StateSize state;
   std::uint64_t context;
   std::uint64_t state_f32;
@@ -53,11 +55,30 @@ struct Report {
   std::uint64_t work;
 };
 
+/// The method and the schemes in words, or null.
+Json quantization_json(const ConfigFile& file) {
+  if (!file.quantization) return nullptr;
+  Json schemes = Json::array();
+  for (const QuantScheme& scheme : file.quantization->schemes) {
+    schemes.push_back(scheme_text(scheme));
+  }
+  return {{"method", file.quantization->method},
+          {"schemes", std::move(schemes)},
+          {"stepped_scales", file.quantization->stepped}};
+}
+
 Json json_of(const Report& r) {
   const ConfigFile& file = r.checkpoint.config_file();
   Json types = Json::object();
   for (const auto& [name, sum] : r.types) {
     types[name] = {{"tensors", sum.tensors}, {"bytes", sum.bytes}};
+  }
+  Json roles = Json::object();
+  for (const auto& [role, sum] : r.roles) {
+    roles[std::string(role_name(role))] = {{"formats", sum.formats},
+                                           {"weights", sum.elements},
+                                           {"bytes", sum.bytes},
+                                           {"bits_per_weight", sum.bits_per_weight()}};
   }
   const std::uint64_t weights = r.checkpoint.bytes();
   return {{"folder", r.checkpoint.folder().string()},
@@ -67,6 +88,8 @@ Json json_of(const Report& r) {
           {"tensors", r.stored_tensors},
           {"bytes", weights},
           {"dtypes", std::move(types)},
+          {"quantization", quantization_json(file)},
+          {"roles", std::move(roles)},
           {"parameters",
            {{"total", r.parameters.total},
             {"active", r.parameters.active},
@@ -149,7 +172,14 @@ void print_report(const Report& r) {
                     : fmt::format("{} ({} schema)", layout_name(file.layout), file.dialect));
   row("tensors", fmt::format("{}", r.stored_tensors));
   row("bytes", fmt::format("{} ({})", r.checkpoint.bytes(), size_text(r.checkpoint.bytes())));
-  for (const auto& [name, sum] : r.types) row(name.c_str(), size_text(sum.bytes));
+  if (file.quantization) row("quantised by", file.quantization->method);
+
+  fmt::print("\nWeights\n");
+  for (const auto& [role, sum] : r.roles) {
+    row(std::string(role_name(role)).c_str(),
+        fmt::format("{:>9}  {:5.2f} bits a weight  {}", size_text(sum.bytes), sum.bits_per_weight(),
+                    fmt::join(sum.formats, "; ")));
+  }
 
   print_model(r.config);
 

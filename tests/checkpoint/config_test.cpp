@@ -287,5 +287,65 @@ TEST(Layout, OptionalTensorsFollowTheConfig) {
   EXPECT_EQ(legacy[1].parts[0], "model.input_hidden_states_scale");
 }
 
+/// What parse_config says of the native config with this quantization_config.
+std::string quantized(const std::string& text) {
+  return after("zaya1-8b-native", [&](Json& j) { j["quantization_config"] = Json::parse(text); });
+}
+
+std::string group(const std::string& weights, const std::string& format = "pack-quantized",
+                  const std::string& more = "") {
+  return R"({"quant_method": "compressed-tensors", "format": ")" + format + "\"" + more +
+         R"(, "config_groups": {"group_0": {"targets": ["Linear"], "weights": )" + weights + "}}}";
+}
+
+TEST(Config, QuantizationThatCannotBeHonouredIsRefused) {
+  EXPECT_EQ(quantized(group(R"({"num_bits": 4, "group_size": 32})")), "no error");
+  EXPECT_TRUE(contains(quantized(R"({"quant_method": "gptq", "bits": 4})"),
+                       "quantization_config: bad value for 'quant_method': expected "
+                       "compressed-tensors, modelopt, fp8, mxfp4 or bitsandbytes, found \"gptq\""));
+  EXPECT_TRUE(contains(quantized("5"), "wrong JSON type"));
+  EXPECT_TRUE(contains(quantized(R"({"quant_method": "compressed-tensors"})"), "'config_groups'"));
+  EXPECT_TRUE(contains(quantized(group(R"({"num_bits": 3, "group_size": 32})")),
+                       "config_groups: group_0: weights: bad value for 'num_bits': expected 4 or "
+                       "8, found 3"));
+  EXPECT_TRUE(contains(quantized(group(R"({"num_bits": 4, "group_size": 0})")),
+                       "weights: bad value for 'group_size'"));
+  EXPECT_TRUE(contains(quantized(group(R"({"num_bits": 4, "group_size": 1e99})")), "'group_size'"));
+  EXPECT_TRUE(contains(quantized(group(R"({"num_bits": 4, "strategy": "group"})")),
+                       "'group_size' is missing"));
+  EXPECT_TRUE(contains(quantized(group(R"({"num_bits": 4, "strategy": "token"})")), "'strategy'"));
+  EXPECT_TRUE(contains(quantized(group(R"({"num_bits": 4, "group_size": 32, "symmetric": false})")),
+                       "'symmetric': expected true (no zero points)"));
+  EXPECT_TRUE(contains(
+      quantized(group(R"({"num_bits": 4, "group_size": 32, "actorder": "group"})")), "'actorder'"));
+  EXPECT_TRUE(contains(quantized(group(R"({"num_bits": 8, "dynamic": true})")), "'dynamic'"));
+  EXPECT_TRUE(contains(quantized(group(R"({"num_bits": 8})", "marlin-24")),
+                       "unsupported 'format': expected pack-quantized"));
+  EXPECT_TRUE(contains(quantized(group(R"({"num_bits": 8})", "pack-quantized",
+                                       R"(, "transform_config": {"config_groups": {"R1": {}}})")),
+                       "'transform_config': expected nothing"));
+  EXPECT_TRUE(contains(quantized(group(R"({"num_bits": 8})", "pack-quantized",
+                                       R"(, "sparsity_config": {"format": "sparse-bitmask"})")),
+                       "sparsity_config: bad value for 'format': expected dense"));
+  EXPECT_TRUE(contains(quantized(group(R"({"num_bits": 8, "strategy": "block",
+                                           "block_structure": [128]})",
+                                       "float-quantized")),
+                       "'block_structure': expected two sizes"));
+  EXPECT_TRUE(contains(quantized(R"({"quant_method": "fp8", "fmt": "e5m2"})"), "'fmt'"));
+  EXPECT_TRUE(contains(quantized(R"({"quant_method": "fp8", "weight_block_size": [0, 128]})"),
+                       "'weight_block_size'"));
+  EXPECT_TRUE(contains(quantized(R"({"quant_method": "modelopt", "quant_algo": "W4A8_AWQ"})"),
+                       "'quant_algo': expected NVFP4 or FP8"));
+  EXPECT_TRUE(contains(quantized(R"({"quant_method": "modelopt", "quant_algo": "NVFP4"})"),
+                       "'group_size' is missing"));
+  EXPECT_TRUE(contains(quantized(R"({"load_in_8bit": true})"), "'load_in_4bit'"));
+  EXPECT_TRUE(contains(quantized(R"({"load_in_4bit": true})"), "'bnb_4bit_quant_type'"));
+  EXPECT_TRUE(contains(after("zaya1-8b-native",
+                             [](Json& j) {
+                               j["quantization"] = {{"bits", 4}, {"group_size", 32}};
+                             }),
+                       "MLX"));
+}
+
 }  // namespace
 }  // namespace zaya

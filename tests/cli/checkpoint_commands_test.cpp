@@ -28,7 +28,7 @@ class CheckpointCommands : public testing::Test {
 };
 
 TEST_F(CheckpointCommands, EachExplainsItself) {
-  for (const std::string command : {"inspect", "convert", "init"}) {
+  for (const std::string command : {"inspect", "convert", "init", "quantize"}) {
     const RunResult r = run({command, "--help"});
     EXPECT_EQ(r.exit_code, 0);
     EXPECT_TRUE(contains(r.out, "Usage: zaya " + command)) << r.out;
@@ -96,6 +96,53 @@ TEST_F(CheckpointCommands, InitIsTheSameForTheSameSeed) {
   EXPECT_NE(make("c", "8"), first);
   EXPECT_TRUE(fs::exists(folder_ / "a" / "expected.json"));
   EXPECT_TRUE(contains(run({"inspect", in("a")}).out, "layout             native"));
+}
+
+TEST_F(CheckpointCommands, QuantizeByPresetAndByPart) {
+  const RunResult r = run({"quantize", golden("native"), "-o", in("q"), "--preset", "q4",
+                           "--attention", "fp8", "--router", "int8"});
+  ASSERT_EQ(r.exit_code, 0) << r.err;
+  EXPECT_EQ(r.out + r.err, "");
+  const Json json = parse_json(run({"inspect", in("q"), "--json"}).out, "inspect");
+  EXPECT_EQ(json["quantization"]["method"], "compressed-tensors");
+  EXPECT_EQ(json["quantization"]["stepped_scales"], true);
+  const Json& roles = json["roles"];
+  EXPECT_EQ(roles["experts"]["formats"], Json::array({"int4, BF16 scale every 32 columns"}));
+  EXPECT_EQ(roles["experts"]["bits_per_weight"], 4.5);
+  EXPECT_EQ(roles["attention"]["formats"], Json::array({"fp8-e4m3, BF16 scale every row"}));
+  EXPECT_EQ(roles["router"]["formats"], Json::array({"int8, BF16 scale every row"}));
+  EXPECT_EQ(roles["embed"]["formats"], Json::array({"int8, BF16 scale every row"}));
+  EXPECT_EQ(roles["other"]["formats"], Json::array({"F32"}));
+  std::uint64_t bytes = 0;
+  for (const auto& [name, role] : roles.items()) bytes += role["bytes"].get<std::uint64_t>();
+  EXPECT_EQ(json["bytes"], bytes);
+  const std::string text = run({"inspect", in("q")}).out;
+  EXPECT_TRUE(contains(text, "quantised by       compressed-tensors"));
+  EXPECT_TRUE(contains(text, " 4.50 bits a weight  int4, BF16 scale every 32 columns")) << text;
+  // The head is the embedding: either option names it.
+  EXPECT_EQ(run({"quantize", golden("native"), "-o", in("h"), "--head", "int4"}).exit_code, 0);
+  EXPECT_TRUE(contains(run({"inspect", in("h")}).out, "embed"));
+  expect_failure(run({"convert", in("q"), "--layout", "legacy", "-o", in("x")}), 1,
+                 "is quantised and cannot be converted");
+}
+
+TEST_F(CheckpointCommands, QuantizeSaysWhatIsWrong) {
+  expect_failure(run({"quantize", golden("native"), "-o", in("x")}), 2, "needs --preset");
+  expect_failure(run({"quantize", golden("native"), "--preset", "q8"}), 2, "--out is required");
+  expect_failure(run({"quantize", golden("native"), "-o", in("x"), "--preset", "q5"}), 2, "q5");
+  expect_failure(run({"quantize", golden("native"), "-o", in("x"), "--experts", "int3"}), 2,
+                 "int3");
+  expect_failure(
+      run({"quantize", golden("native"), "-o", in("x"), "--embed", "int8", "--head", "int4"}), 2,
+      "--head and --embed must agree");
+  expect_failure(run({"quantize", golden("native"), "-o", in("x"), "--router", "int4"}), 1,
+                 "mlp.gate.router_mlp.fc1.weight: int4: has a scale every 32 columns");
+  expect_failure(run({"quantize", in("gone"), "-o", in("x"), "--preset", "q8"}), 1,
+                 "no such folder");
+  write_file(folder_ / "taken", "x");
+  expect_failure(run({"quantize", golden("native"), "-o", in(""), "--preset", "q8"}), 1,
+                 "exists and is not empty");
+  EXPECT_FALSE(fs::exists(folder_ / "x"));
 }
 
 TEST_F(CheckpointCommands, FailuresAreOneLine) {
