@@ -17,6 +17,9 @@ void ModelOptions::add_to(CLI::App& command, const std::string& default_compute)
       ->default_val(default_compute);
   command.add_option("--threads", threads, "Threads (default: every core this process may use)")
       ->check(CLI::Range(1, 1024));
+  command.add_flag("--deterministic", deterministic,
+                   "The same bits however a prompt is cut into steps and whatever runs beside it; "
+                   "a little slower with floating-point weights");
 }
 
 void ModelOptions::add_head_to(CLI::App& command) {
@@ -29,6 +32,7 @@ void ModelOptions::add_head_to(CLI::App& command) {
 RunnerOptions ModelOptions::runner_options() const {
   return {.compute = compute == "f32" ? Compute::f32 : Compute::fast,
           .threads = threads,
+          .deterministic = deterministic,
           .screen_head = !full_head};
 }
 

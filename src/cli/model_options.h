@@ -15,9 +15,10 @@ namespace zaya::cli {
 struct ModelOptions {
   std::string compute;
   int threads = 0;
+  bool deterministic = false;
   bool full_head = true;
 
-  /// Adds --compute and --threads.
+  /// Adds --compute, --threads and --deterministic.
   void add_to(CLI::App& command, const std::string& default_compute);
   /// Adds --full-head, for commands that generate.
   void add_head_to(CLI::App& command);

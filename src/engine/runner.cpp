@@ -10,7 +10,8 @@
 namespace zaya {
 
 Runner::Runner(std::shared_ptr<const Checkpoint> checkpoint, RunnerOptions options)
-    : model_(std::move(checkpoint), options.compute, kernels_of(selected_isa())),
+    : model_(std::move(checkpoint), options.compute,
+             kernels_of(selected_isa(), options.deterministic)),
       pool_(options.threads),
       pages_(std::make_shared<PagePool>(model_.layout())),
       initial_tail_(std::make_shared<const std::vector<float>>(model_.initial_tail())),

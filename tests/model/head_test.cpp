@@ -46,7 +46,7 @@ class ScreenedHead : public testing::TestWithParam<Isa> {
   }
 
   Random random_{21, 0};
-  const Kernels& kernels_ = kernels_of(GetParam());
+  const Kernels& kernels_ = kernels_of(GetParam(), true);
   ThreadPool pool_{2};
   PackedInputs packed_;
   ComputeContext context_{kernels_, pool_, packed_};

@@ -191,7 +191,7 @@ std::unique_ptr<Runner> RandomModel::open(Compute compute, int threads) const {
   // The mapping outlives the files.
   return std::make_unique<Runner>(
       std::make_shared<const Checkpoint>(Checkpoint::open(folder.path())),
-      RunnerOptions{.compute = compute, .threads = threads});
+      RunnerOptions{.compute = compute, .threads = threads, .deterministic = true});
 }
 
 std::vector<TokenId> RandomModel::tokens(std::size_t count, std::uint64_t seed) const {

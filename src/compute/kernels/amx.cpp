@@ -2,11 +2,11 @@
 
 namespace zaya {
 
-Kernels amx_kernels() {
+Kernels amx_kernels(bool deterministic) {
   Kernels table = avx512_kernels();
   table.isa = Isa::amx;
   table.attention = amx_attention();
-  table.floats = kAmxFloats;
+  table.floats = deterministic ? kAmxFloatTiles : kAmxFloats;
   table.integers = kAmxIntegers;
   return table;
 }

@@ -4,11 +4,12 @@
 
 namespace zaya {
 
-const Kernels& kernels_of(Isa isa) {
+const Kernels& kernels_of(Isa isa, bool deterministic) {
 #if defined(__x86_64__)
   static const Kernels avx2 = avx2_kernels();
   static const Kernels avx512 = avx512_kernels();
-  static const Kernels amx = amx_kernels();
+  static const Kernels amx = amx_kernels(false);
+  static const Kernels amx_deterministic = amx_kernels(true);
   switch (isa) {
     case Isa::scalar:
       break;
@@ -17,10 +18,11 @@ const Kernels& kernels_of(Isa isa) {
     case Isa::avx512:
       return avx512;
     case Isa::amx:
-      return amx;
+      return deterministic ? amx_deterministic : amx;
   }
 #endif
   (void)isa;
+  (void)deterministic;
   static const Kernels scalar = scalar_kernels();
   return scalar;
 }

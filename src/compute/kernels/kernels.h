@@ -53,7 +53,8 @@ struct LinearKernels {
 
 /// The seam between the model and the instruction sets: one table of functions each. All sums are
 /// taken in fp32. Every output element is accumulated in an order that depends on the depth alone,
-/// so results do not change with the number of rows, columns or threads a caller splits by.
+/// so results do not change with the number of columns or threads a caller splits by; nor with the
+/// number of rows, but for what kernels_of says.
 struct Kernels {
   Isa isa = Isa::scalar;
 
@@ -111,7 +112,8 @@ struct Kernels {
   AttentionKernels attention{};
 };
 
-/// The table of one instruction set; the host must have it.
-const Kernels& kernels_of(Isa isa);
+/// The table of one instruction set; the host must have it. `deterministic`: the number of rows
+/// picks no other order of additions; otherwise it may, where that is faster.
+const Kernels& kernels_of(Isa isa, bool deterministic = false);
 
 }  // namespace zaya

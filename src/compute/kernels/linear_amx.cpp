@@ -483,29 +483,56 @@ void multiply_int16_rows(const WeightView& w, std::size_t first, std::size_t las
   amx::release();
 }
 
-void pack_float_rows(InputKind kind, Rows<const float> x, const std::uint32_t* index,
-                     std::size_t rows, std::size_t first, std::size_t last, std::size_t depth,
-                     std::byte* out) {
+void pack_float_tiles(InputKind kind, Rows<const float> x, const std::uint32_t* index,
+                      std::size_t rows, std::size_t first, std::size_t last, std::size_t depth,
+                      std::byte* out) {
   const Packed p(kind, rows, depth);
   pack_tiles(x, index, first, last, [&](const float* const* inputs, std::size_t n, std::size_t t) {
     pack_bf16(inputs, n, depth, p, t, out);
   });
 }
 
-void multiply_float_rows(const WeightView& w, std::size_t first, std::size_t last, InputKind kind,
-                         const std::byte* packed, std::size_t rows, Rows<float> y,
-                         std::byte* scratch) {
+void multiply_float_tiles(const WeightView& w, std::size_t first, std::size_t last, InputKind kind,
+                          const std::byte* packed, std::size_t rows, Rows<float> y,
+                          std::byte* scratch) {
   const Packed p(kind, rows, w.cols);
   amx::configure(static_cast<int>(p.inputs));
   multiply_bf16(w, first, last, p, packed, rows, y, scratch);
   amx::release();
 }
 
+/// Up to this many inputs the vector units do better. They take the weights to floats for every
+/// input anew, the tiles multiply two planes of wide inputs.
+bool by_vectors(InputKind kind, std::size_t rows) {
+  return rows <= (kind == InputKind::wide ? kVectorRows : 1);
+}
+
+std::size_t packed_float_bytes(InputKind kind, std::size_t rows, std::size_t depth) {
+  return by_vectors(kind, rows) ? kAvx512Floats.packed_bytes(kind, rows, depth)
+                                : packed_bytes(kind, rows, depth);
+}
+
+void pack_float_rows(InputKind kind, Rows<const float> x, const std::uint32_t* index,
+                     std::size_t rows, std::size_t first, std::size_t last, std::size_t depth,
+                     std::byte* out) {
+  const auto pack = by_vectors(kind, rows) ? kAvx512Floats.pack : pack_float_tiles;
+  pack(kind, x, index, rows, first, last, depth, out);
+}
+
+void multiply_float_rows(const WeightView& w, std::size_t first, std::size_t last, InputKind kind,
+                         const std::byte* packed, std::size_t rows, Rows<float> y,
+                         std::byte* scratch) {
+  const auto multiply = by_vectors(kind, rows) ? kAvx512Floats.multiply : multiply_float_tiles;
+  multiply(w, first, last, kind, packed, rows, y, scratch);
+}
+
 }  // namespace
 
 const LinearKernels kAmxIntegers = {packed_int16_bytes, pack_int16_rows, scratch_bytes,
                                     multiply_int16_rows};
-const LinearKernels kAmxFloats = {packed_bytes, pack_float_rows, scratch_bytes,
+const LinearKernels kAmxFloats = {packed_float_bytes, pack_float_rows, scratch_bytes,
                                   multiply_float_rows};
+const LinearKernels kAmxFloatTiles = {packed_bytes, pack_float_tiles, scratch_bytes,
+                                      multiply_float_tiles};
 
 }  // namespace zaya

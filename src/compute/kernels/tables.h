@@ -9,7 +9,7 @@ namespace zaya {
 Kernels scalar_kernels();
 Kernels avx2_kernels();
 Kernels avx512_kernels();
-Kernels amx_kernels();
+Kernels amx_kernels(bool deterministic);
 
 AttentionKernels scalar_attention();
 AttentionKernels avx2_attention();
@@ -25,5 +25,6 @@ void expand_avx512(const WeightView& w, std::size_t r, float* out);
 extern const LinearKernels kAvx512Integers;
 extern const LinearKernels kAmxIntegers;
 extern const LinearKernels kAmxFloats;
+extern const LinearKernels kAmxFloatTiles;
 
 }  // namespace zaya
