@@ -5,10 +5,10 @@
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
-#include <sys/resource.h>
 
 #include "base/error.h"
 #include "base/json.h"
+#include "base/process.h"
 #include "checkpoint/hub.h"
 #include "cli/command.h"
 #include "cli/model_options.h"
@@ -102,13 +102,6 @@ Json logprobs_json(const Logprobs& logprobs, const ModelText& text) {
 
 double per_second(std::size_t count, double seconds) {
   return seconds > 0.0 ? static_cast<double>(count) / seconds : 0.0;
-}
-
-// The most memory this process has held, mapped weights included.
-std::uint64_t peak_memory_bytes() {
-  struct rusage usage {};
-  ::getrusage(RUSAGE_SELF, &usage);
-  return static_cast<std::uint64_t>(usage.ru_maxrss) * 1024;
 }
 
 // What is asked for as JSON, besides the text.

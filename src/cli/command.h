@@ -16,6 +16,7 @@ class UsageError : public std::runtime_error {
 // One function a command, one file a function: it adds the subcommand with its options and the
 // callback that does the work. Results go to stdout, everything else to stderr; a callback throws
 // Error (exit 1) or UsageError (exit 2).
+void add_bench(CLI::App& app);
 void add_chat(CLI::App& app);
 void add_compare(CLI::App& app);
 void add_convert(CLI::App& app);

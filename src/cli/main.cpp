@@ -15,6 +15,7 @@ int main(int argc, char** argv) {
   CLI::App app("Runs Zyphra's ZAYA1 models on CPUs.", "zaya");
   app.set_version_flag("--version", "zaya " ZAYA_VERSION);
   app.require_subcommand(1);
+  zaya::cli::add_bench(app);
   zaya::cli::add_chat(app);
   zaya::cli::add_compare(app);
   zaya::cli::add_convert(app);

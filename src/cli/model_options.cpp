@@ -8,18 +8,22 @@
 
 namespace zaya::cli {
 
-void ModelOptions::add_to(CLI::App& command, const std::string& default_compute) {
+void ModelOptions::add_numerics_to(CLI::App& command, const std::string& default_compute) {
   command
       .add_option("--compute", compute,
                   "Numerics: f32 as the reference implementation, or fast: inputs of the large "
                   "products in bf16 or 16-bit integers, KV cache in bf16")
       ->check(CLI::IsMember({"f32", "fast"}))
       ->default_val(default_compute);
-  command.add_option("--threads", threads, "Threads (default: every core this process may use)")
-      ->check(CLI::Range(1, 1024));
   command.add_flag("--deterministic", deterministic,
                    "The same bits however a prompt is cut into steps and whatever runs beside it; "
                    "a little slower with floating-point weights");
+}
+
+void ModelOptions::add_to(CLI::App& command, const std::string& default_compute) {
+  add_numerics_to(command, default_compute);
+  command.add_option("--threads", threads, "Threads (default: every core this process may use)")
+      ->check(CLI::Range(1, 1024));
 }
 
 void ModelOptions::add_head_to(CLI::App& command) {

@@ -18,7 +18,9 @@ struct ModelOptions {
   bool deterministic = false;
   bool full_head = true;
 
-  /// Adds --compute, --threads and --deterministic.
+  /// Adds --compute and --deterministic.
+  void add_numerics_to(CLI::App& command, const std::string& default_compute);
+  /// The same and --threads.
   void add_to(CLI::App& command, const std::string& default_compute);
   /// Adds --full-head, for commands that generate.
   void add_head_to(CLI::App& command);

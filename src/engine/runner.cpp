@@ -1,11 +1,13 @@
 #include "engine/runner.h"
 
 #include <algorithm>
+#include <cstring>
 #include <utility>
 
 #include <fmt/format.h>
 
 #include "base/error.h"
+#include "base/random.h"
 
 namespace zaya {
 
@@ -21,6 +23,41 @@ Runner::Runner(std::shared_ptr<const Checkpoint> checkpoint, RunnerOptions optio
 
 Sequence Runner::new_sequence() {
   return {model_.layout(), pages_, initial_tail_};
+}
+
+Sequence Runner::synthetic_sequence(std::size_t length, std::uint64_t seed) {
+  Random random(seed);
+  std::vector<TokenId> tokens(length);
+  for (TokenId& t : tokens) t = static_cast<TokenId>(random.next() % config().vocab);
+  // Pages are cut from one array of random numbers at random places: to draw each number would take
+  // longer than to compute K and V.
+  constexpr std::size_t kNumbers = 1 << 16;
+  const bool wide = model_.layout().kv_type() == DType::f32;
+  const std::size_t bytes = kNumbers * dtype_size(model_.layout().kv_type());
+  std::vector<std::byte> numbers(bytes);
+  for (std::size_t i = 0; i < kNumbers; ++i) {
+    const auto value = static_cast<float>(random.normal());
+    const bf16 rounded = to_bf16(value);
+    if (wide) {
+      std::memcpy(numbers.data() + i * sizeof(value), &value, sizeof(value));
+    } else {
+      std::memcpy(numbers.data() + i * sizeof(rounded), &rounded, sizeof(rounded));
+    }
+  }
+  Sequence sequence = new_sequence();
+  const SequenceView view = sequence.begin_step(length);
+  for (std::size_t g = 0; g < view.pages.size(); ++g) {
+    for (std::byte* page : view.pages[g]) {
+      for (std::size_t at = 0; at < model_.layout().page_bytes(g);) {
+        const std::size_t start = random.next() % kNumbers * (bytes / kNumbers);
+        const std::size_t n = std::min(bytes - start, model_.layout().page_bytes(g) - at);
+        std::memcpy(page + at, numbers.data() + start, n);
+        at += n;
+      }
+    }
+  }
+  sequence.end_step(tokens);
+  return sequence;
 }
 
 std::span<const float> Runner::step(std::span<const Item> items, Trace* trace) {

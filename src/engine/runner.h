@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <span>
 #include <vector>
@@ -44,10 +45,19 @@ class Runner {
   /// From now on shows the inputs of the layers' matrices to `observer`, or to nobody.
   void observe(InputObserver* observer) { activations_.observer = observer; }
 
+  /// A sequence of `length` random tokens whose K and V are random numbers, and whose CCA tail is
+  /// that of no tokens: for measuring how fast a long context is, without first reading one. What
+  /// it goes on with means nothing.
+  Sequence synthetic_sequence(std::size_t length, std::uint64_t seed);
+
   /// One forward pass over all items. Returns the logits [rows asked for, vocab] in the order of
   /// the items, valid until the next call. Throws Error, before any state changes, for a token
   /// outside the vocabulary, no tokens, or a sequence that would pass the model's context.
   std::span<const float> step(std::span<const Item> items, Trace* trace = nullptr);
+
+  /// Rows of the LM head that the last step read for each of its logits rows: all of them, or those
+  /// that a screened head recomputed.
+  std::size_t head_rows() const { return activations_.head_rows; }
 
   /// Adds tokens to one sequence, a chunk a step. Returns the logits [vocab] after the last one,
   /// valid until the next call. When `progress` stops it, the tokens fed so far stay.
