@@ -1,14 +1,19 @@
 #include <cstdint>
 #include <cstdio>
 #include <memory>
+#include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
 #include "checkpoint/checkpoint.h"
 #include "checkpoint/hub.h"
 #include "checkpoint/quantize.h"
+#include "cli/calibration.h"
 #include "cli/command.h"
 #include "cli/long_job.h"
+#include "cli/text_input.h"
+#include "text/tokenizer.h"
 
 namespace zaya::cli {
 namespace {
@@ -22,6 +27,7 @@ struct Options {
   std::string router;
   std::string embed;
   std::string head;
+  std::string calibrate;
   std::uint64_t max_shard = kDefaultShardBytes;
 };
 
@@ -48,13 +54,38 @@ QuantizeOptions formats_of(const Options& options, bool tied_head) {
   return formats;
 }
 
+/// Runs the text through the model, in its best numerics, and sums up the inputs of its matrices.
+Calibration calibrate(const std::shared_ptr<const Checkpoint>& checkpoint,
+                      const std::string& file) {
+  TextInput input(file);
+  const std::string text = input.read_all();
+  require_utf8(text, input.name());
+  const std::vector<TokenId> tokens =
+      Tokenizer::load(checkpoint->folder() / "tokenizer.json").encode(text, true);
+  Runner runner(checkpoint, {.compute = Compute::f32});
+  Calibration calibration(runner.model().weights());
+  run_long_job("calibrate", Unit::tokens,
+               [&](const Progress& progress) { calibration.run(runner, tokens, progress); });
+  return calibration;
+}
+
 void quantize_model(const Options& options) {
-  const Checkpoint checkpoint = Checkpoint::open(resolve_model_folder(options.model));
-  QuantizeOptions formats = formats_of(options, checkpoint.config().tied_head);
+  const auto checkpoint =
+      std::make_shared<const Checkpoint>(Checkpoint::open(resolve_model_folder(options.model)));
+  QuantizeOptions formats = formats_of(options, checkpoint->config().tied_head);
   formats.max_shard_bytes = options.max_shard;
+  std::optional<Calibration> calibration;
+  std::vector<float> importance;
+  if (!options.calibrate.empty()) {
+    calibration = calibrate(checkpoint, options.calibrate);
+    formats.importance = [&](const std::string& name) -> std::span<const float> {
+      importance = calibration->importance(name);
+      return importance;
+    };
+  }
   std::vector<std::string> notes;
   run_long_job("quantize", Unit::bytes, [&](const Progress& progress) {
-    notes = quantize(checkpoint, formats, options.out, progress);
+    notes = quantize(*checkpoint, formats, options.out, progress);
   });
   for (const std::string& note : notes) std::fprintf(stderr, "zaya: note: %s\n", note.c_str());
 }
@@ -85,6 +116,11 @@ void add_quantize(CLI::App& app) {
   part("--router", options->router, "Linear layers of the router");
   part("--embed", options->embed, "Embedding; the head too where it is tied");
   part("--head", options->head, "Head");
+  command
+      ->add_option("--calibrate", options->calibrate,
+                   "Text to run through the model first: inputs of attention and experts that are "
+                   "large there count more in the search for scales")
+      ->type_name("FILE");
   command
       ->add_option("--max-shard-size", options->max_shard,
                    "Split weights into files of this size (500MB, 5GB)")

@@ -1,11 +1,13 @@
 #include <algorithm>
 #include <filesystem>
 #include <string>
+#include <vector>
 
 #include <gtest/gtest.h>
 
 #include "base/file.h"
 #include "base/json.h"
+#include "tests/cli/demo_model.h"
 #include "tests/cli/run.h"
 
 namespace zaya {
@@ -124,6 +126,34 @@ TEST_F(CheckpointCommands, QuantizeByPresetAndByPart) {
   EXPECT_TRUE(contains(run({"inspect", in("h")}).out, "embed"));
   expect_failure(run({"convert", in("q"), "--layout", "legacy", "-o", in("x")}), 1,
                  "is quantised and cannot be converted");
+}
+
+TEST_F(CheckpointCommands, CalibrationChangesTheScales) {
+  write_file(folder_ / "text.txt", "The quick brown fox jumps over the lazy dog. 0123456789\n");
+  const auto make = [&](const std::string& name, const std::vector<std::string>& more) {
+    std::vector<std::string> arguments = {"quantize", demo_model(), "-o",
+                                          in(name),   "--preset",   "q4-small"};
+    arguments.insert(arguments.end(), more.begin(), more.end());
+    const RunResult r = run(arguments);
+    EXPECT_EQ(r.exit_code, 0) << r.err;
+    return read_file(folder_ / name / "model.safetensors");
+  };
+  const std::string plain = make("plain", {});
+  const std::string calibrated = make("calibrated", {"--calibrate", in("text.txt")});
+  EXPECT_EQ(plain.size(), calibrated.size());
+  EXPECT_NE(plain, calibrated);
+  EXPECT_EQ(make("again", {"--calibrate", in("text.txt")}), calibrated);
+  expect_failure(run({"quantize", golden("native"), "-o", in("x"), "--preset", "q4", "--calibrate",
+                      in("text.txt")}),
+                 1, "tokenizer.json");
+  expect_failure(
+      run({"quantize", demo_model(), "-o", in("x"), "--preset", "q4", "--calibrate", in("gone")}),
+      1, "gone");
+  write_file(folder_ / "bad.txt", "\xff");
+  expect_failure(run({"quantize", demo_model(), "-o", in("x"), "--preset", "q4", "--calibrate",
+                      in("bad.txt")}),
+                 1, "bad.txt");
+  EXPECT_FALSE(fs::exists(folder_ / "x"));
 }
 
 TEST_F(CheckpointCommands, QuantizeSaysWhatIsWrong) {
