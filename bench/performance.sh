@@ -33,7 +33,7 @@ measure() {
     # Notes up to the empty line, then the table up to the next one; columns stand two spaces apart.
     (cd "$folder" && ZAYA_ISA=$isa "$zaya" bench "$model" "$@") | awk '
       part == 0 && NF == 0 { part = 1; print ""; next }
-      part == 0 { print "- " $0 }
+      part == 0 { $1 = $1; print "- " $0 }
       part == 1 && NF == 0 { exit }
       part == 1 {
         n = split($0, cell, /  +/)

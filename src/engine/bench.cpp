@@ -140,6 +140,7 @@ std::vector<Sequence> Bench::contexts(std::size_t depth, std::size_t batch) {
 double Bench::decode_once(const std::vector<Sequence>& contexts, const std::vector<Tokens>& tokens,
                           const std::function<void(std::size_t step)>& after_step, Trace* trace) {
   std::vector<Sequence> sequences;
+  sequences.reserve(contexts.size());
   for (const Sequence& context : contexts) sequences.push_back(context.fork());
   double seconds = 0;
   for (std::size_t step = 0; step < options_.decode; ++step) {

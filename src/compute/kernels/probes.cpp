@@ -30,6 +30,7 @@ void keep(float& value) {
 double f32(std::size_t rounds) {
   constexpr int kSums = 8;
   float sum[kSums] = {};
+  for (float& s : sum) keep(s);
   float x = 0.5F;
   keep(x);
   for (std::size_t i = 0; i < rounds; ++i) {

@@ -26,7 +26,10 @@ struct R {
 double f32(std::size_t rounds) {
   constexpr int kSums = 10;  // two a cycle with a latency of four or five cycles
   __m256 sum[kSums];
-  for (auto& s : sum) s = _mm256_setzero_ps();
+  for (auto& s : sum) {
+    s = _mm256_setzero_ps();
+    asm volatile("" : "+x"(s));  // no two sums are known to be equal
+  }
   __m256 x = _mm256_set1_ps(0.5F);
   asm volatile("" : "+x"(x));
   for (std::size_t i = 0; i < rounds; ++i) {

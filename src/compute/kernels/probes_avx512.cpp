@@ -25,7 +25,10 @@ constexpr int kSums = 12;
 
 double f32(std::size_t rounds) {
   __m512 sum[kSums];
-  for (auto& s : sum) s = _mm512_setzero_ps();
+  for (auto& s : sum) {
+    s = _mm512_setzero_ps();
+    asm volatile("" : "+v"(s));  // no two sums are known to be equal
+  }
   __m512 x = _mm512_set1_ps(0.5F);
   asm volatile("" : "+v"(x));
   for (std::size_t i = 0; i < rounds; ++i) {
@@ -37,7 +40,10 @@ double f32(std::size_t rounds) {
 
 double int8(std::size_t rounds) {
   __m512i sum[kSums];
-  for (auto& s : sum) s = _mm512_setzero_si512();
+  for (auto& s : sum) {
+    s = _mm512_setzero_si512();
+    asm volatile("" : "+v"(s));  // no two sums are known to be equal
+  }
   __m512i x = _mm512_set1_epi8(3);
   asm volatile("" : "+v"(x));
   for (std::size_t i = 0; i < rounds; ++i) {
