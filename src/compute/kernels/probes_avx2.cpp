@@ -16,7 +16,8 @@ struct R {
   static Vector add(Vector a, Vector b) { return _mm256_add_epi64(a, b); }
   static std::uint64_t sum(Vector v) {
     const __m128i two = _mm_add_epi64(_mm256_castsi256_si128(v), _mm256_extracti128_si256(v, 1));
-    return static_cast<std::uint64_t>(_mm_cvtsi128_si64(two) + _mm_extract_epi64(two, 1));
+    return static_cast<std::uint64_t>(_mm_cvtsi128_si64(two)) +
+           static_cast<std::uint64_t>(_mm_extract_epi64(two, 1));
   }
   static void prefetch(const std::byte* p) { _mm_prefetch(p, _MM_HINT_T0); }
 };

@@ -13,7 +13,11 @@ struct R {
   static Vector load(const std::byte* p) { return _mm512_loadu_si512(p); }
   static Vector add(Vector a, Vector b) { return _mm512_add_epi64(a, b); }
   static std::uint64_t sum(Vector v) {
-    return static_cast<std::uint64_t>(_mm512_reduce_add_epi64(v));
+    std::uint64_t lanes[8];
+    _mm512_storeu_si512(lanes, v);
+    std::uint64_t total = 0;
+    for (const std::uint64_t lane : lanes) total += lane;
+    return total;
   }
   static void prefetch(const std::byte* p) { _mm_prefetch(p, _MM_HINT_T0); }
 };
