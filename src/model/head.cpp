@@ -1,7 +1,9 @@
 #include "model/head.h"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
+#include <mutex>
 
 namespace zaya {
 namespace {
@@ -41,25 +43,44 @@ HeadScreen::HeadScreen(const Kernels& kernels, ThreadPool& pool, const Matrix& h
            .scale_row_bytes = cols / kGroup * 2,
            .scale_cols = kGroup,
            .stepped = true};
+  most_deviation_ = *std::max_element(deviation_.begin(), deviation_.end());
 }
 
-void HeadScreen::candidates(const ComputeContext& context, const float* x, const float* logits,
+HeadScreen::Peak HeadScreen::peak(const float* logits, std::size_t first, std::size_t last,
+                                  float margin) const {
+  // Independent maxima, for vectors: the compiler may not reorder those of one.
+  constexpr std::size_t kLanes = 16;
+  std::array<float, kLanes> bound{};
+  std::array<float, kLanes> top{};
+  bound.fill(-INFINITY);
+  top.fill(-INFINITY);
+  const auto see = [&](std::size_t lane, std::size_t i) {
+    const float logit = logits[i];
+    const float low = logit - margin * deviation_[i];
+    bound[lane] = bound[lane] < low ? low : bound[lane];
+    top[lane] = top[lane] < logit ? logit : top[lane];
+  };
+  std::size_t i = first;
+  for (; i + kLanes <= last; i += kLanes) {
+    for (std::size_t lane = 0; lane < kLanes; ++lane) see(lane, i + lane);
+  }
+  for (; i < last; ++i) see(0, i);
+  return {*std::max_element(bound.begin(), bound.end()), *std::max_element(top.begin(), top.end())};
+}
+
+void HeadScreen::candidates(const float* logits, float margin, Peak peak,
                             std::vector<std::uint32_t>& out) const {
   const std::size_t vocab = view_.rows;
-  const float length = std::sqrt(context.kernels.sum_of_squares(x, view_.cols));
-  const float margin = kDeviations * length;
-  float bound = -INFINITY;  // some token has at least this logit
-  float top = -INFINITY;
-  for (std::size_t i = 0; i < vocab; ++i) {
-    bound = std::max(bound, logits[i] - margin * deviation_[i]);
-    top = std::max(top, logits[i]);
-  }
+  // One comparison passes over nearly all tokens: none below both thresholds is a candidate.
+  const float widest = margin * most_deviation_;
+  const float least = std::min(peak.bound - widest, peak.top - kNats);
   out.clear();
   std::vector<std::uint32_t> likely;
   for (std::size_t i = 0; i < vocab; ++i) {
-    if (logits[i] + margin * deviation_[i] >= bound) {
+    if (logits[i] < least) continue;
+    if (logits[i] + margin * deviation_[i] >= peak.bound) {
       out.push_back(static_cast<std::uint32_t>(i));
-    } else if (logits[i] >= top - kNats) {
+    } else if (logits[i] >= peak.top - kNats) {
       likely.push_back(static_cast<std::uint32_t>(i));
     }
   }
@@ -81,15 +102,27 @@ std::size_t HeadScreen::multiply(const ComputeContext& context, const Linear& he
   const InputKind kind = head.weight.input();
   PackedInput& screened = context.packed[static_cast<std::size_t>(InputKind::int16_split)];
   screened.pack(kernels, InputKind::int16_split, x, rows, view_.cols);
+  std::array<float, kMostInputs> margin{};
+  std::array<Peak, kMostInputs> peaks{};
+  for (std::size_t r = 0; r < rows; ++r) {
+    margin[r] = kDeviations * std::sqrt(kernels.sum_of_squares(x.row(r), view_.cols));
+  }
+  std::mutex lock;
   context.pool.run_ranges(view_.rows, 512, [&](std::size_t first, std::size_t last) {
     const Rows<float> y{logits.data + first, logits.stride};
     screened.multiply(kernels, view_, first, last, y);
     add_bias(head, first, last, rows, y);
+    for (std::size_t r = 0; r < rows; ++r) {
+      const Peak found = peak(logits.row(r), first, last, margin[r]);
+      const std::lock_guard guard(lock);
+      peaks[r].bound = std::max(peaks[r].bound, found.bound);
+      peaks[r].top = std::max(peaks[r].top, found.top);
+    }
   });
 
   std::vector<std::vector<std::uint32_t>> wanted(rows);
-  context.pool.run(rows,
-                   [&](std::size_t r) { candidates(context, x.row(r), logits.row(r), wanted[r]); });
+  context.pool.run(
+      rows, [&](std::size_t r) { candidates(logits.row(r), margin[r], peaks[r], wanted[r]); });
   std::size_t total = 0;
   for (std::size_t r = 0; r < rows; ++r) {
     if (wanted[r].size() > view_.rows / 8) {

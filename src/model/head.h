@@ -1,6 +1,8 @@
 #pragma once
 
+#include <cmath>
 #include <cstddef>
+#include <cstdint>
 #include <vector>
 
 #include "model/ops.h"
@@ -43,13 +45,19 @@ class HeadScreen {
                        std::size_t rows, Rows<float> logits) const;
 
  private:
-  void candidates(const ComputeContext& context, const float* x, const float* logits,
+  struct Peak {
+    float bound = -INFINITY;  ///< some token has at least this logit
+    float top = -INFINITY;    ///< largest screened logit
+  };
+  Peak peak(const float* logits, std::size_t first, std::size_t last, float margin) const;
+  void candidates(const float* logits, float margin, Peak peak,
                   std::vector<std::uint32_t>& out) const;
 
   WeightView view_;
   std::vector<std::uint8_t> codes_;
   std::vector<std::uint16_t> scales_;
   std::vector<float> deviation_;  ///< [vocab]: of a logit, for an input of length 1
+  float most_deviation_ = 0;
 };
 
 }  // namespace zaya

@@ -25,7 +25,13 @@ struct Packed {
   std::size_t row_bytes() const { return chunks * 2 * kChunk; }
   std::size_t scales() const { return rows * row_bytes(); }
   std::size_t sums() const { return scales() + rows * sizeof(float); }
-  std::size_t bytes() const { return sums() + rows * sizeof(std::int32_t); }
+  /// Split rows only: for each block of 128 columns, where sums of products with codes that lie 8
+  /// too high begin: 16 lanes of the high plane, 16 of the low one.
+  std::size_t starts() const {
+    return (sums() + rows * sizeof(std::int32_t) + kChunk - 1) / kChunk * kChunk;
+  }
+  std::size_t start_row_bytes() const { return chunks * kChunk; }
+  std::size_t bytes() const { return starts() + rows * start_row_bytes(); }
 };
 
 std::size_t packed_bytes(InputKind kind, std::size_t rows, std::size_t depth) {
@@ -41,6 +47,7 @@ void pack(InputKind kind, Rows<const float> x, const std::uint32_t* index, std::
     const __m512 inverse = _mm512_set1_ps(scale == 0 ? 0.0F : 1.0F / scale);
     __m512i sum = _mm512_setzero_si512();
     std::byte* at = out + r * p.row_bytes();
+    std::byte* start = out + p.starts() + r * p.start_row_bytes();
     if (kind == InputKind::int16) {
       for (std::size_t k = 0; k < depth; k += 64, at += 2 * kChunk) {
         const Planes v = quantise(row + k, depth - k, inverse, sum);
@@ -52,10 +59,16 @@ void pack(InputKind kind, Rows<const float> x, const std::uint32_t* index, std::
         const Planes a = quantise(row + k, depth - k, inverse, sum);
         const Planes b = depth > k + 64 ? quantise(row + k + 64, depth - k - 64, inverse, sum)
                                         : Planes{_mm512_setzero_si512(), _mm512_setzero_si512()};
-        _mm512_storeu_si512(at, even_bytes(a.high, b.high));
-        _mm512_storeu_si512(at + kChunk, even_bytes(a.low, b.low));
-        _mm512_storeu_si512(at + 2 * kChunk, odd_bytes(a.high, b.high));
-        _mm512_storeu_si512(at + 3 * kChunk, odd_bytes(a.low, b.low));
+        const __m512i planes[4] = {even_bytes(a.high, b.high), even_bytes(a.low, b.low),
+                                   odd_bytes(a.high, b.high), odd_bytes(a.low, b.low)};
+        for (std::size_t i = 0; i < 4; ++i) _mm512_storeu_si512(at + i * kChunk, planes[i]);
+        for (std::size_t i = 0; i < 2; ++i) {
+          const __m512i eight = _mm512_set1_epi8(8);
+          const __m512i excess = _mm512_dpbusd_epi32(
+              _mm512_dpbusd_epi32(_mm512_setzero_si512(), eight, planes[i]), eight, planes[i + 2]);
+          _mm512_storeu_si512(start + i * kChunk, _mm512_sub_epi32(_mm512_setzero_si512(), excess));
+        }
+        start += 2 * kChunk;
       }
     }
     reinterpret_cast<float*>(out + p.scales())[r] = scale;
@@ -141,10 +154,11 @@ struct Product {
 
   const std::byte* input(std::size_t r) const { return packed + r * p.row_bytes(); }
 
-  /// Writes X rows by `columns` of W output columns.
+  /// Writes X rows by `columns` of W output columns: sums of `high_weight` times the first plus the
+  /// second, of weights that lie 128 too high where `excess`.
   template <int W, int X>
   void store(const __m512i (&sums)[2], const float* weight_scales, std::size_t r, std::size_t n,
-             std::size_t columns) const {
+             std::size_t columns, double high_weight = 256, bool excess = true) const {
     const auto* scales = reinterpret_cast<const float*>(packed + p.scales());
     const auto* input_sums = reinterpret_cast<const std::int32_t*>(packed + p.sums());
     alignas(64) float scale[16] = {};
@@ -152,11 +166,12 @@ struct Product {
     for (int i = 0; i < X; ++i) {
       for (int j = 0; j < W; ++j) {
         scale[i * W + j] = weight_scales[j] * scales[r + static_cast<std::size_t>(i)];
-        sum[i * W + j] = input_sums[r + static_cast<std::size_t>(i)];
+        sum[i * W + j] = excess ? input_sums[r + static_cast<std::size_t>(i)] : 0;
       }
     }
     alignas(64) float out[16];
-    _mm512_store_ps(out, combine(sums[0], sums[1], _mm512_load_si512(sum), _mm512_load_ps(scale)));
+    _mm512_store_ps(
+        out, combine(sums[0], sums[1], _mm512_load_si512(sum), _mm512_load_ps(scale), high_weight));
     for (int i = 0; i < X; ++i) {
       for (std::size_t j = 0; j < columns; ++j) {
         y.row(r + static_cast<std::size_t>(i))[n + j] = out[i * W + static_cast<int>(j)];
@@ -213,34 +228,72 @@ void multiply_bytes(const WeightView& w, std::size_t first, std::size_t last,
   for (; n < last; ++n) rows.template operator()<1>(n);
 }
 
-/// One row of 4-bit weights against X inputs, unpacked in registers.
+/// One row of 4-bit weights against X inputs, unpacked in registers: the sum over the lanes of
+/// 65536 high + low is the integer product. Returns what it is multiplied by.
+///
+/// A 128-bit lane is a group of 32 columns. Within one, the sums of either plane fit 16 bits, so
+/// that one multiply-add takes them times the group's multiple, and the high plane times 256 too.
 template <int X>
 float multiply_stepped(const WeightView& w, std::size_t n, std::size_t prefetch,
-                       const Product& product, std::size_t r, __m512i (&high)[X],
-                       __m512i (&low)[X]) {
-  __m512i odd_high[X];
-  __m512i odd_low[X];
-  for (int i = 0; i < X; ++i) {
-    high[i] = low[i] = odd_high[i] = odd_low[i] = _mm512_setzero_si512();
+                       const Product& product, __m512i (&high)[X], __m512i (&low)[X]) {
+  // Blocks whose sums stay below 2^31: 2 * 8192 * 15 * 257 each.
+  constexpr std::size_t kBlocks = 32;
+  const std::byte* codes = w.data + n * w.row_bytes;
+  const std::byte* scales = w.scales + n * w.scale_row_bytes;
+  const std::size_t groups = w.cols / 32;
+  const float unit = stepped_unit(w.scale_code, scales, groups);
+  const __m512 inverse = _mm512_set1_ps(unit > 0 ? 1.0F / unit : 0.0F);
+  const __m512i nibble = _mm512_set1_epi8(15);
+  // Lane i of a permutation by this: multiple i twice, then 256 times multiple i twice.
+  const __m512i pick = _mm512_setr_epi32(0, 0, 16, 16, 1, 1, 17, 17, 2, 2, 18, 18, 3, 3, 19, 19);
+  const auto starts = [&](int i) {
+    return product.packed + product.p.starts() +
+           static_cast<std::size_t>(i) * product.p.start_row_bytes();
+  };
+  __m512i sum[X];
+  for (int i = 0; i < X; ++i) high[i] = low[i] = sum[i] = _mm512_setzero_si512();
+  const auto flush = [&] {
+    for (int i = 0; i < X; ++i) {
+      high[i] = _mm512_add_epi32(high[i], _mm512_srai_epi32(sum[i], 16));
+      low[i] = _mm512_add_epi32(low[i], _mm512_and_si512(sum[i], _mm512_set1_epi32(0xffff)));
+      sum[i] = _mm512_setzero_si512();
+    }
+  };
+  for (std::size_t g = 0; g < groups; g += 16) {
+    const __m512i multiples =
+        _mm512_cvtps_epi32(_mm512_mul_ps(load_scales(w.scale_code, scales, g, groups), inverse));
+    const __m512i once = _mm512_or_si512(multiples, _mm512_slli_epi32(multiples, 16));
+    const __m512i times_256 = _mm512_slli_epi32(once, 8);
+    const std::size_t end = groups - g < 16 ? groups - g : 16;
+    _mm_prefetch(reinterpret_cast<const char*>(scales + prefetch * w.scale_row_bytes +
+                                               g * scale_bytes_of(w.scale_code)),
+                 _MM_HINT_T1);
+    for (std::size_t b = 0; b < end; b += 4) {
+      const std::byte* at = codes + (g + b) * 16;
+      const __m512i packed = end - b >= 4 ? _mm512_loadu_si512(at)
+                                          : _mm512_maskz_loadu_epi8(first64((end - b) * 16), at);
+      _mm_prefetch(reinterpret_cast<const char*>(at + prefetch * w.row_bytes), _MM_HINT_T1);
+      const __m512i even = _mm512_and_si512(packed, nibble);
+      const __m512i odd = _mm512_and_si512(_mm512_srli_epi16(packed, 4), nibble);
+      const __m512i factor = _mm512_permutex2var_epi32(
+          once, _mm512_add_epi32(pick, _mm512_set1_epi32(static_cast<int>(b))), times_256);
+      const std::size_t block = (g + b) / 4;
+      for (int i = 0; i < X; ++i) {
+        const std::byte* x = product.input(static_cast<std::size_t>(i)) + block * 4 * kChunk;
+        const std::byte* start = starts(i) + block * 2 * kChunk;
+        __m512i h = _mm512_loadu_si512(start);
+        __m512i l = _mm512_loadu_si512(start + kChunk);
+        h = _mm512_dpbusd_epi32(h, even, _mm512_loadu_si512(x));
+        l = _mm512_dpbusd_epi32(l, even, _mm512_loadu_si512(x + kChunk));
+        h = _mm512_dpbusd_epi32(h, odd, _mm512_loadu_si512(x + 2 * kChunk));
+        l = _mm512_dpbusd_epi32(l, odd, _mm512_loadu_si512(x + 3 * kChunk));
+        sum[i] = _mm512_dpwssd_epi32(sum[i], _mm512_packs_epi32(l, h), factor);
+      }
+    }
+    if ((g + 16) % (4 * kBlocks) == 0) flush();
   }
-  const __m512i offset = _mm512_set1_epi8(-128);
-  const float unit =
-      expand_stepped(w, n, prefetch, [&](std::size_t block, __m512i even, __m512i odd) {
-        even = _mm512_xor_si512(even, offset);
-        odd = _mm512_xor_si512(odd, offset);
-        for (int i = 0; i < X; ++i) {
-          const std::byte* at = product.input(r + static_cast<std::size_t>(i)) + block * 4 * kChunk;
-          high[i] = _mm512_dpbusd_epi32(high[i], even, _mm512_loadu_si512(at));
-          low[i] = _mm512_dpbusd_epi32(low[i], even, _mm512_loadu_si512(at + kChunk));
-          odd_high[i] = _mm512_dpbusd_epi32(odd_high[i], odd, _mm512_loadu_si512(at + 2 * kChunk));
-          odd_low[i] = _mm512_dpbusd_epi32(odd_low[i], odd, _mm512_loadu_si512(at + 3 * kChunk));
-        }
-      });
-  for (int i = 0; i < X; ++i) {
-    high[i] = _mm512_add_epi32(high[i], odd_high[i]);
-    low[i] = _mm512_add_epi32(low[i], odd_low[i]);
-  }
-  return unit;
+  flush();
+  return unit * w.global;
 }
 
 /// X inputs against all rows of 4-bit weights.
@@ -260,14 +313,14 @@ void multiply_stepped_rows(const WeightView& w, std::size_t first, std::size_t l
       __m512i h[X];
       __m512i l[X];
       const std::size_t ahead = n + j + kAhead < last ? kAhead : 0;
-      scales[j] = multiply_stepped<X>(w, n + j, ahead, product, 0, h, l);
+      scales[j] = multiply_stepped<X>(w, n + j, ahead, product, h, l);
       for (std::size_t i = 0; i < X; ++i) {
         high[i * kBlock + j] = h[i];
         low[i * kBlock + j] = l[i];
       }
     }
     const __m512i sums[2] = {sum_each(high), sum_each(low)};
-    product.store<kBlock, X>(sums, scales, 0, n - first, count);
+    product.store<kBlock, X>(sums, scales, 0, n - first, count, 65536, false);
   }
 }
 
@@ -278,6 +331,8 @@ void multiply_u4(const WeightView& w, std::size_t first, std::size_t last, const
       return multiply_stepped_rows<1>(w, first, last, product);
     case 2:
       return multiply_stepped_rows<2>(w, first, last, product);
+    case 3:
+      return multiply_stepped_rows<3>(w, first, last, product);
     case 4:
       return multiply_stepped_rows<4>(w, first, last, product);
     default:

@@ -28,8 +28,22 @@ inline __m512 load_scales(ScaleCode code, const std::byte* scales, std::size_t f
   return _mm512_maskz_loadu_ps(mask, reinterpret_cast<const float*>(scales) + first);
 }
 
+inline std::size_t scale_bytes_of(ScaleCode code) {
+  return code == ScaleCode::bf16 ? 2 : 4;
+}
+
 /// The unit of a row of stepped scales: a fifteenth of the largest.
 inline float stepped_unit(ScaleCode code, const std::byte* scales, std::size_t count) {
+  if (code == ScaleCode::bf16 && count % 32 == 0) {
+    // Positive floats are ordered as their bits are.
+    __m512i most = _mm512_setzero_si512();
+    for (std::size_t g = 0; g < count; g += 32) {
+      most = _mm512_max_epu16(most, _mm512_loadu_si512(scales + g * 2));
+    }
+    const __m512i wide = _mm512_max_epu32(_mm512_slli_epi32(most, 16),
+                                          _mm512_and_si512(most, _mm512_set1_epi32(-65536)));
+    return _mm512_reduce_max_ps(_mm512_castsi512_ps(wide)) / 15.0F;
+  }
   __m512 most = _mm512_setzero_ps();
   for (std::size_t g = 0; g < count; g += 16) {
     most = _mm512_max_ps(most, load_scales(code, scales, g, count));
@@ -49,7 +63,7 @@ inline float expand_stepped(const WeightView& w, std::size_t row, std::size_t pr
   const std::size_t groups = w.cols / 32;
   const std::byte* next = codes + prefetch_rows * w.row_bytes;
   const std::byte* next_scales = scales + prefetch_rows * w.scale_row_bytes;
-  const std::size_t scale_size = w.scale_code == ScaleCode::bf16 ? 2 : 4;
+  const std::size_t scale_size = scale_bytes_of(w.scale_code);
   const float unit = stepped_unit(w.scale_code, scales, groups);
   const __m512 inverse = _mm512_set1_ps(unit > 0 ? 1.0F / unit : 0.0F);
   // In every 128-bit lane: the values -8 .. -1, the values 0 .. 7.
@@ -145,11 +159,12 @@ inline __m512i odd_bytes(__m512i a, __m512i b) {
   return even_bytes(_mm512_srli_epi16(a, 8), _mm512_srli_epi16(b, 8));
 }
 
-/// float(256 high + low - sum) * scale, the integer exact.
-inline __m512 combine(__m512i high, __m512i low, __m512i sum, __m512 scale) {
-  const auto half = [](__m256i h, __m256i l, __m256i s) {
+/// float(high_weight high + low - 128 sum) * scale, the integer exact.
+inline __m512 combine(__m512i high, __m512i low, __m512i sum, __m512 scale,
+                      double high_weight = 256) {
+  const auto half = [&](__m256i h, __m256i l, __m256i s) {
     return _mm512_cvtpd_ps(_mm512_sub_pd(
-        _mm512_fmadd_pd(_mm512_cvtepi32_pd(h), _mm512_set1_pd(256), _mm512_cvtepi32_pd(l)),
+        _mm512_fmadd_pd(_mm512_cvtepi32_pd(h), _mm512_set1_pd(high_weight), _mm512_cvtepi32_pd(l)),
         _mm512_mul_pd(_mm512_cvtepi32_pd(s), _mm512_set1_pd(128))));
   };
   const __m256 a =
