@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <functional>
 #include <mutex>
 
 namespace zaya {
@@ -12,6 +13,20 @@ constexpr std::size_t kGroup = 32;
 // On either side: two tokens would have to be wrong by 8.5 deviations of their difference.
 constexpr float kDeviations = 6;
 constexpr float kNats = 8;  // below the top logit that are recomputed for sampling
+
+/// A value that somewhat more than `count` of n logits reach, from a sample: where all tokens are
+/// about as likely, sorting them out would take longer than the head.
+float sampled_rank(const float* logits, std::size_t n, std::size_t count) {
+  constexpr std::size_t kStep = 61;
+  std::vector<float> sample;
+  sample.reserve(n / kStep + 1);
+  for (std::size_t i = 0; i < n; i += kStep) sample.push_back(logits[i]);
+  const std::size_t rank = count + count / 2;
+  if (rank / kStep >= sample.size()) return -INFINITY;
+  const auto at = sample.begin() + static_cast<std::ptrdiff_t>(rank / kStep);
+  std::nth_element(sample.begin(), at, sample.end(), std::greater<>());
+  return *at;
+}
 
 }  // namespace
 
@@ -71,20 +86,21 @@ HeadScreen::Peak HeadScreen::peak(const float* logits, std::size_t first, std::s
 void HeadScreen::candidates(const float* logits, float margin, Peak peak,
                             std::vector<std::uint32_t>& out) const {
   const std::size_t vocab = view_.rows;
+  const std::size_t most = std::min(kMostRows, vocab / 8);
+  const float likely_from = std::max(peak.top - kNats, sampled_rank(logits, vocab, most));
   // One comparison passes over nearly all tokens: none below both thresholds is a candidate.
   const float widest = margin * most_deviation_;
-  const float least = std::min(peak.bound - widest, peak.top - kNats);
+  const float least = std::min(peak.bound - widest, likely_from);
   out.clear();
   std::vector<std::uint32_t> likely;
   for (std::size_t i = 0; i < vocab; ++i) {
     if (logits[i] < least) continue;
     if (logits[i] + margin * deviation_[i] >= peak.bound) {
       out.push_back(static_cast<std::uint32_t>(i));
-    } else if (logits[i] >= peak.top - kNats) {
+    } else if (logits[i] >= likely_from) {
       likely.push_back(static_cast<std::uint32_t>(i));
     }
   }
-  const std::size_t most = std::min(kMostRows, vocab / 8);
   if (out.size() + likely.size() > most) {
     const std::size_t room = out.size() < most ? most - out.size() : 0;
     std::nth_element(likely.begin(), likely.begin() + static_cast<std::ptrdiff_t>(room),
