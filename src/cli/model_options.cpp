@@ -37,7 +37,7 @@ RunnerOptions ModelOptions::runner_options() const {
   return {.compute = compute == "f32" ? Compute::f32 : Compute::fast,
           .threads = threads,
           .deterministic = deterministic,
-          .screen_head = !full_head};
+          .screen_head = !full_head && !deterministic};
 }
 
 std::unique_ptr<Runner> ModelOptions::load(const std::string& model) const {
