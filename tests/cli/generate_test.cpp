@@ -255,9 +255,9 @@ TEST(GenerateCommand, CtrlCEndsWithWhatThereIs) {
 
 TEST(GenerateCommand, ALongPromptShowsProgressOnATerminal) {
   std::string text;
-  for (int i = 0; i < 600; ++i) text += "Once upon ";
+  for (int i = 0; i < 800; ++i) text += "Once upon ";
   PseudoTerminal terminal({"generate", demo_model(), text, "-n", "2", "--ignore-eos"});
-  EXPECT_TRUE(terminal.read_until("reading the prompt: 512 of ").ends_with(" of "));
+  EXPECT_TRUE(terminal.read_until("reading the prompt: 2048 of ").ends_with(" of "));
   EXPECT_EQ(terminal.wait(), 0);
 }
 
