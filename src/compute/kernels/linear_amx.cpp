@@ -366,13 +366,15 @@ void multiply_int16(const WeightView& w, std::size_t first, std::size_t last, co
     const bool more = last - n >= 2 * kPanel;
     Panel panel{w.data + n * w.row_bytes, kTile * w.row_bytes, w.row_bytes, 64};
     if (w.code == WeightCode::u4) {
+      stepped_units(w, n, count, weight_scales);
       for (std::size_t r = 0; r < count; ++r) {
-        weight_scales[r] = expand_stepped(
-            w, n + r, more ? kPanel : 0, [&](std::size_t block, __m512i even, __m512i odd) {
-              std::byte* at = scratch + 2 * block * kStagedChunk + r * 64;
-              _mm512_store_si512(at, even);
-              _mm512_store_si512(at + kStagedChunk, odd);
-            });
+        expand_stepped(w, n + r, weight_scales[r], more ? kPanel : 0,
+                       [&](std::size_t block, __m512i even, __m512i odd) {
+                         std::byte* at = scratch + 2 * block * kStagedChunk + r * 64;
+                         _mm512_store_si512(at, even);
+                         _mm512_store_si512(at + kStagedChunk, odd);
+                       });
+        weight_scales[r] *= w.global;
       }
       panel = {scratch, kTile * 64, 64, kStagedChunk};
     } else {

@@ -229,19 +229,18 @@ void multiply_bytes(const WeightView& w, std::size_t first, std::size_t last,
 }
 
 /// One row of 4-bit weights against X inputs, unpacked in registers: the sum over the lanes of
-/// 65536 high + low is the integer product. Returns what it is multiplied by.
+/// 65536 high + low is the integer product, in units of the row.
 ///
 /// A 128-bit lane is a group of 32 columns. Within one, the sums of either plane fit 16 bits, so
 /// that one multiply-add takes them times the group's multiple, and the high plane times 256 too.
 template <int X>
-float multiply_stepped(const WeightView& w, std::size_t n, std::size_t prefetch,
-                       const Product& product, __m512i (&high)[X], __m512i (&low)[X]) {
+void multiply_stepped(const WeightView& w, std::size_t n, float unit, std::size_t prefetch,
+                      const Product& product, __m512i (&high)[X], __m512i (&low)[X]) {
   // Blocks whose sums stay below 2^31: 2 * 8192 * 15 * 257 each.
   constexpr std::size_t kBlocks = 32;
   const std::byte* codes = w.data + n * w.row_bytes;
   const std::byte* scales = w.scales + n * w.scale_row_bytes;
   const std::size_t groups = w.cols / 32;
-  const float unit = stepped_unit(w.scale_code, scales, groups);
   const __m512 inverse = _mm512_set1_ps(unit > 0 ? 1.0F / unit : 0.0F);
   const __m512i nibble = _mm512_set1_epi8(15);
   // Lane i of a permutation by this: multiple i twice, then 256 times multiple i twice.
@@ -293,7 +292,6 @@ float multiply_stepped(const WeightView& w, std::size_t n, std::size_t prefetch,
     if ((g + 16) % (4 * kBlocks) == 0) flush();
   }
   flush();
-  return unit * w.global;
 }
 
 /// X inputs against all rows of 4-bit weights.
@@ -309,11 +307,13 @@ void multiply_stepped_rows(const WeightView& w, std::size_t first, std::size_t l
     __m512i low[16];
     float scales[16] = {};
     for (int i = 0; i < 16; ++i) high[i] = low[i] = _mm512_setzero_si512();
+    stepped_units(w, n, count, scales);
     for (std::size_t j = 0; j < count; ++j) {
       __m512i h[X];
       __m512i l[X];
       const std::size_t ahead = n + j + kAhead < last ? kAhead : 0;
-      scales[j] = multiply_stepped<X>(w, n + j, ahead, product, h, l);
+      multiply_stepped<X>(w, n + j, scales[j], ahead, product, h, l);
+      scales[j] *= w.global;
       for (std::size_t i = 0; i < X; ++i) {
         high[i * kBlock + j] = h[i];
         low[i * kBlock + j] = l[i];
@@ -343,13 +343,15 @@ void multiply_u4(const WeightView& w, std::size_t first, std::size_t last, const
   for (std::size_t n = first; n < last; n += kRows) {
     const std::size_t count = last - n < kRows ? last - n : kRows;
     float scales[kRows] = {};
+    stepped_units(w, n, count, scales);
     for (std::size_t j = 0; j < count; ++j) {
-      scales[j] = expand_stepped(w, n + j, last - n > 16 ? 16 : 0,
-                                 [&](std::size_t block, __m512i even, __m512i odd) {
-                                   std::byte* at = scratch + j * depth + block * 128;
-                                   _mm512_store_si512(at, _mm512_xor_si512(even, offset));
-                                   _mm512_store_si512(at + 64, _mm512_xor_si512(odd, offset));
-                                 });
+      expand_stepped(w, n + j, scales[j], last - n > 16 ? 16 : 0,
+                     [&](std::size_t block, __m512i even, __m512i odd) {
+                       std::byte* at = scratch + j * depth + block * 128;
+                       _mm512_store_si512(at, _mm512_xor_si512(even, offset));
+                       _mm512_store_si512(at + 64, _mm512_xor_si512(odd, offset));
+                     });
+      scales[j] *= w.global;
     }
     multiply_rows<kRows, WeightCode::u8>(product, scratch, depth, depth, scales, n - first, count,
                                          0);

@@ -51,20 +51,26 @@ inline float stepped_unit(ScaleCode code, const std::byte* scales, std::size_t c
   return _mm512_reduce_max_ps(most) / 15.0F;
 }
 
+/// The units of rows [first, first + count). Many at once: one takes the time of half a row, most
+/// of it waiting for the step before.
+inline void stepped_units(const WeightView& w, std::size_t first, std::size_t count, float* out) {
+  for (std::size_t r = 0; r < count; ++r) {
+    out[r] = stepped_unit(w.scale_code, w.scales + (first + r) * w.scale_row_bytes, w.cols / 32);
+  }
+}
+
 /// 8-bit integers (code - 8) * multiple of a row of stepped 4-bit codes. Calls
 /// sink(block, even, odd) for each block of 128 columns: its even and its odd columns, 64 signed
-/// bytes each, 0 past the end of the row. Returns the row's unit times
-/// the matrix's global scale.
+/// bytes each, 0 past the end of the row.
 template <class Sink>
-inline float expand_stepped(const WeightView& w, std::size_t row, std::size_t prefetch_rows,
-                            Sink&& sink) {
+inline void expand_stepped(const WeightView& w, std::size_t row, float unit,
+                           std::size_t prefetch_rows, Sink&& sink) {
   const std::byte* codes = w.data + row * w.row_bytes;
   const std::byte* scales = w.scales + row * w.scale_row_bytes;
   const std::size_t groups = w.cols / 32;
   const std::byte* next = codes + prefetch_rows * w.row_bytes;
   const std::byte* next_scales = scales + prefetch_rows * w.scale_row_bytes;
   const std::size_t scale_size = scale_bytes_of(w.scale_code);
-  const float unit = stepped_unit(w.scale_code, scales, groups);
   const __m512 inverse = _mm512_set1_ps(unit > 0 ? 1.0F / unit : 0.0F);
   // In every 128-bit lane: the values -8 .. -1, the values 0 .. 7.
   const __m512i low_values = _mm512_broadcast_i32x4(_mm_setr_epi16(-8, -7, -6, -5, -4, -3, -2, -1));
@@ -94,7 +100,6 @@ inline float expand_stepped(const WeightView& w, std::size_t row, std::size_t pr
            _mm512_shuffle_epi8(table, _mm512_and_si512(_mm512_srli_epi16(packed, 4), nibble)));
     }
   }
-  return unit * w.global;
 }
 
 /// Round to nearest even, as 16 words.
