@@ -161,9 +161,21 @@ void pack_bf16(const float* const* x, std::size_t count, std::size_t depth, cons
   }
 }
 
-/// Up to this many inputs the vector units are enough to keep up with memory, and do not wait for
-/// the tiles, which neighbours on the same core may be using. Integer sums are the same either way.
-constexpr std::size_t kVectorRows = 4;
+/// Up to this many inputs the vector units keep up with memory better than the tiles, which
+/// neighbours on the same core may be using. Integer sums are the same either way.
+std::size_t vector_rows(InputKind kind) {
+  switch (kind) {
+    case InputKind::int16:
+      return 2;
+    case InputKind::int16_split:
+    case InputKind::wide:
+      return 4;
+    case InputKind::bf16:
+    case InputKind::f32:
+      break;
+  }
+  return 1;
+}
 
 std::size_t packed_bytes(InputKind kind, std::size_t rows, std::size_t depth) {
   return Packed(kind, rows, depth).bytes();
@@ -453,14 +465,14 @@ std::size_t scratch_bytes(const WeightView& w, InputKind kind) {
 }
 
 std::size_t packed_int16_bytes(InputKind kind, std::size_t rows, std::size_t depth) {
-  return rows <= kVectorRows ? kAvx512Integers.packed_bytes(kind, rows, depth)
-                             : packed_bytes(kind, rows, depth);
+  return rows <= vector_rows(kind) ? kAvx512Integers.packed_bytes(kind, rows, depth)
+                                   : packed_bytes(kind, rows, depth);
 }
 
 void pack_int16_rows(InputKind kind, Rows<const float> x, const std::uint32_t* index,
                      std::size_t rows, std::size_t first, std::size_t last, std::size_t depth,
                      std::byte* out) {
-  if (rows <= kVectorRows) {
+  if (rows <= vector_rows(kind)) {
     return kAvx512Integers.pack(kind, x, index, rows, first, last, depth, out);
   }
   const Packed p(kind, rows, depth);
@@ -472,7 +484,7 @@ void pack_int16_rows(InputKind kind, Rows<const float> x, const std::uint32_t* i
 void multiply_int16_rows(const WeightView& w, std::size_t first, std::size_t last, InputKind kind,
                          const std::byte* packed, std::size_t rows, Rows<float> y,
                          std::byte* scratch) {
-  if (rows <= kVectorRows) {
+  if (rows <= vector_rows(kind)) {
     return kAvx512Integers.multiply(w, first, last, kind, packed, rows, y, scratch);
   }
   const Packed p(kind, rows, w.cols);
@@ -503,28 +515,22 @@ void multiply_float_tiles(const WeightView& w, std::size_t first, std::size_t la
   amx::release();
 }
 
-/// Up to this many inputs the vector units do better. They take the weights to floats for every
-/// input anew, the tiles multiply two planes of wide inputs.
-bool by_vectors(InputKind kind, std::size_t rows) {
-  return rows <= (kind == InputKind::wide ? kVectorRows : 1);
-}
-
 std::size_t packed_float_bytes(InputKind kind, std::size_t rows, std::size_t depth) {
-  return by_vectors(kind, rows) ? kAvx512Floats.packed_bytes(kind, rows, depth)
-                                : packed_bytes(kind, rows, depth);
+  return rows <= vector_rows(kind) ? kAvx512Floats.packed_bytes(kind, rows, depth)
+                                   : packed_bytes(kind, rows, depth);
 }
 
 void pack_float_rows(InputKind kind, Rows<const float> x, const std::uint32_t* index,
                      std::size_t rows, std::size_t first, std::size_t last, std::size_t depth,
                      std::byte* out) {
-  const auto pack = by_vectors(kind, rows) ? kAvx512Floats.pack : pack_float_tiles;
+  const auto pack = rows <= vector_rows(kind) ? kAvx512Floats.pack : pack_float_tiles;
   pack(kind, x, index, rows, first, last, depth, out);
 }
 
 void multiply_float_rows(const WeightView& w, std::size_t first, std::size_t last, InputKind kind,
                          const std::byte* packed, std::size_t rows, Rows<float> y,
                          std::byte* scratch) {
-  const auto multiply = by_vectors(kind, rows) ? kAvx512Floats.multiply : multiply_float_tiles;
+  const auto multiply = rows <= vector_rows(kind) ? kAvx512Floats.multiply : multiply_float_tiles;
   multiply(w, first, last, kind, packed, rows, y, scratch);
 }
 
