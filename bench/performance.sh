@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Measures every number that docs/performance.md quotes: bench/performance.sh [FOLDER]
+# Measures all presets as docs/performance.md describes: bench/performance.sh [FOLDER]
 # FOLDER (default build/performance, 37 GB) holds a random checkpoint of ZAYA1-8B's size and its
 # quantised copies; what is not there is made. The tables go to FOLDER/results.md. Takes about an
 # hour on two cores, and the machine should have nothing else to do.

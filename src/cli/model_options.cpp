@@ -17,7 +17,7 @@ void ModelOptions::add_numerics_to(CLI::App& command, const std::string& default
       ->default_val(default_compute);
   command.add_flag("--deterministic", deterministic,
                    "The same bits however a prompt is cut into steps and whatever runs beside it; "
-                   "a little slower with floating-point weights");
+                   "slower, and with the full LM head");
 }
 
 void ModelOptions::add_to(CLI::App& command, const std::string& default_compute) {

@@ -17,9 +17,10 @@ namespace zaya {
 /// many, small and independent, so the sum is close to normal with the standard deviation
 /// |errors| |input| / sqrt(H), which is known for every row. A token is recomputed exactly when
 /// its screened logit plus 6 deviations reaches the largest lower bound, so the greedy token is
-/// the full head's; and when it is within 8 of the largest logit, up to kMostRows tokens, so that
-/// of the others each has less than e^-8 of the top token's probability. They keep their screened
-/// logits, wrong by a factor of e^deviation at most in the mean.
+/// the full head's, by statistics rather than by proof; and when it is within 8 of the largest
+/// logit, up to kMostRows tokens, so that of the others each has less than e^-8 of the top token's
+/// probability. They keep their screened logits, wrong by a factor of e^deviation at most in the
+/// mean.
 class HeadScreen {
  public:
   /// Most tokens that are recomputed because of their probability, for one input.
