@@ -15,9 +15,8 @@ namespace {
 constexpr const char* kLegend = R"(
 Figures right of the median are of the best repeat. "at most": tokens/s if every weight and the
 KV cache were read once a step (once a prompt) at "read GB/s", or if every product ran at the peak
-of its unit, whichever is slower ("bound"). Integer weights meet inputs of 16 bits, that is two
-planes of int8, so they peak at half of the int8 rate. "stolen": processor time that the hypervisor
-gave to others meanwhile.
+of its unit, whichever is slower ("bound"): 4-bit weights meet inputs of 8 bits, 8-bit weights
+inputs of 16. "stolen": processor time that the hypervisor gave to others meanwhile.
 )";
 
 bool is_prompt(const BenchLine& line) {
@@ -86,7 +85,8 @@ Json json_of(const Roofline& r) {
   return {{"read_bytes_per_second", r.read},
           {"f32_operations_per_second", r.f32},
           {"bf16_operations_per_second", r.bf16},
-          {"int8_operations_per_second", r.int8}};
+          {"int8_operations_per_second", r.int8},
+          {"int16_operations_per_second", r.int16}};
 }
 
 Json json_of(const BenchLine& line, int threads) {
@@ -133,10 +133,10 @@ std::string bench_table(const BenchReport& report) {
       best = higher(best, line.roofline);
       rows.push_back(row_of(line, run.threads, busy));
     }
-    text += fmt::format("{:<13}read {} GB/s; fp32 {}, bf16 {}, int8 {} TFLOP/s ({})\n",
+    text += fmt::format("{:<13}read {} GB/s; fp32 {}, bf16 {}, int8 {}, int16 {} TFLOP/s ({})\n",
                         fmt::format("{} thread{}", run.threads, run.threads == 1 ? "" : "s"),
                         number(best.read / 1e9), number(best.f32 / 1e12), number(best.bf16 / 1e12),
-                        number(best.int8 / 1e12), report.isa);
+                        number(best.int8 / 1e12), number(best.int16 / 1e12), report.isa);
     text += fmt::format("             ready after {:.2f} s, {} tokens read after {:.2f} s\n",
                         run.load_seconds, BenchRun::kFirstPrompt, run.first_token_seconds);
   }

@@ -61,7 +61,7 @@ void multiply_packed(const Kernels& kernels, const WeightView& w, std::size_t fi
   static thread_local AlignedBuffer scratch;
   const LinearKernels& linear = kernels.linear(kind);
   linear.multiply(w, first, last, kind, packed, rows, y,
-                  scratch.resize(linear.scratch_bytes(w, kind)));
+                  scratch.resize(linear.scratch_bytes(w, kind, rows)));
 }
 
 InputKind fast_input(const WeightView& w, bool wide) {
@@ -75,7 +75,7 @@ InputKind fast_input(const WeightView& w, bool wide) {
       break;
     case WeightCode::u4:
       if (w.stepped && row_scale && w.scale_rows == 1 && w.scale_cols == 32 && w.cols % 32 == 0) {
-        return InputKind::int16_split;
+        return InputKind::int8;
       }
       break;
     case WeightCode::bf16:

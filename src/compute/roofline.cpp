@@ -56,7 +56,8 @@ Roofline higher(const Roofline& a, const Roofline& b) {
   return {.read = std::max(a.read, b.read),
           .f32 = std::max(a.f32, b.f32),
           .bf16 = std::max(a.bf16, b.bf16),
-          .int8 = std::max(a.int8, b.int8)};
+          .int8 = std::max(a.int8, b.int8),
+          .int16 = std::max(a.int16, b.int16)};
 }
 
 RooflineProbe::RooflineProbe(std::size_t bytes) : bytes_((bytes + kPiece - 1) / kPiece * kPiece) {
@@ -96,6 +97,9 @@ Roofline RooflineProbe::measure(Isa isa, ThreadPool& pool) const {
   roofline.int8 = roofline.f32;
   if (probes.bf16 != nullptr) roofline.bf16 = operations_per_second(probes.bf16, pool);
   if (probes.int8 != nullptr) roofline.int8 = operations_per_second(probes.int8, pool);
+  // Two planes of 8 bits, or one product of 16.
+  roofline.int16 = probes.int8 != nullptr ? roofline.int8 / 2 : roofline.f32;
+  if (probes.int16 != nullptr) roofline.int16 = operations_per_second(probes.int16, pool);
   return roofline;
 }
 

@@ -16,6 +16,7 @@ struct Roofline {
   double f32 = 0;
   double bf16 = 0;
   double int8 = 0;
+  double int16 = 0;  ///< 16-bit inputs and 8-bit weights
 };
 
 /// The higher of each value. A machine shared with others measures low, never high, so that of two

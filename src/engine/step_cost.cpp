@@ -60,7 +60,8 @@ class Tally {
       case InputKind::bf16:
         break;
       case InputKind::int16:
-      case InputKind::int16_split:
+        return cost_.int16_operations;
+      case InputKind::int8:
         return cost_.int8_operations;
     }
     return cost_.bf16_operations;
@@ -107,7 +108,7 @@ void add_head(Tally& tally, const Model& model, std::size_t head_rows, std::size
   const Linear& head = model.weights().head;
   const HeadScreen& screen = model.head_screen();
   if (head_rows >= head.weight.rows()) return tally.multiply(head, inputs);
-  tally.multiply(screen.view(), InputKind::int16_split, inputs);
+  tally.multiply(screen.view(), InputKind::int8, inputs);
   tally.look_up(head.weight, head_rows * inputs);
   tally.operate(head_rows * head.weight.cols(), head.weight.input(), inputs);
 }
@@ -120,6 +121,7 @@ StepCost& StepCost::operator+=(const StepCost& other) {
   f32_operations += other.f32_operations;
   bf16_operations += other.bf16_operations;
   int8_operations += other.int8_operations;
+  int16_operations += other.int16_operations;
   return *this;
 }
 

@@ -16,18 +16,20 @@ struct StepCost {
   double weight_bytes = 0;  ///< every weight that takes part, once a step, as it is stored
   double state_bytes = 0;   ///< K, V and CCA tails of the sequences
   // Operations of products, two a multiply-add, by the unit that bounds them.
-  double f32_operations = 0;   ///< inputs in fp32: compute mode f32
-  double bf16_operations = 0;  ///< inputs in bf16: attention too
-  double int8_operations = 0;  ///< inputs in 16-bit integers: weights of integers and scales
+  double f32_operations = 0;    ///< inputs in fp32: compute mode f32
+  double bf16_operations = 0;   ///< inputs in bf16: attention too
+  double int8_operations = 0;   ///< inputs in 8-bit integers: 4-bit weights
+  double int16_operations = 0;  ///< inputs in 16-bit integers: 8-bit weights
 
   double bytes() const { return weight_bytes + state_bytes; }
-  double operations() const { return f32_operations + bf16_operations + int8_operations; }
+  double operations() const {
+    return f32_operations + bf16_operations + int8_operations + int16_operations;
+  }
 
   double memory_seconds(const Roofline& roofline) const { return bytes() / roofline.read; }
-  /// An input of 16 bits is two planes of int8, so a useful operation takes two of the int8 unit.
   double compute_seconds(const Roofline& roofline) const {
     return f32_operations / roofline.f32 + bf16_operations / roofline.bf16 +
-           2 * int8_operations / roofline.int8;
+           int8_operations / roofline.int8 + int16_operations / roofline.int16;
   }
   bool memory_bound(const Roofline& roofline) const {
     return memory_seconds(roofline) >= compute_seconds(roofline);

@@ -39,14 +39,19 @@ HeadScreen::HeadScreen(const Kernels& kernels, ThreadPool& pool, const Matrix& h
       scales_(head.rows() * head.cols() / kGroup),
       deviation_(head.rows()) {
   const std::size_t cols = head.cols();
+  std::mutex lock;
   pool.run_ranges(head.rows(), 64, [&](std::size_t first, std::size_t last) {
     std::vector<float> row(cols);
+    float most = 0;
     for (std::size_t r = first; r < last; ++r) {
       kernels.expand(head.view(), r, row.data());
       const float error = kernels.round_to_int4(row.data(), cols, codes_.data() + r * cols / 2,
                                                 scales_.data() + r * cols / kGroup);
       deviation_[r] = std::sqrt(error / static_cast<float>(cols));
+      most = std::max(most, kernels.sum_of_squares(row.data(), cols));
     }
+    const std::lock_guard guard(lock);
+    most_size_ = std::max(most_size_, std::sqrt(most / static_cast<float>(cols)));
   });
   view_ = {.code = WeightCode::u4,
            .rows = head.rows(),
@@ -61,8 +66,22 @@ HeadScreen::HeadScreen(const Kernels& kernels, ThreadPool& pool, const Matrix& h
   most_deviation_ = *std::max_element(deviation_.begin(), deviation_.end());
 }
 
+HeadScreen::Margin HeadScreen::margin(const Kernels& kernels, const float* x) const {
+  // Rounding to steps of a scale errs by at most half a step, evenly: its variance is step^2 / 12.
+  float variance = 0;
+  for (std::size_t k = 0; k < view_.cols; k += kInputBlock) {
+    const std::size_t end = std::min(view_.cols, k + kInputBlock);
+    float most = 0;
+    for (std::size_t i = k; i < end; ++i) most = std::max(most, std::abs(x[i]));
+    const float step = most / 127;
+    variance += static_cast<float>(end - k) * step * step / 12;
+  }
+  return {kDeviations * std::sqrt(kernels.sum_of_squares(x, view_.cols)),
+          kDeviations * most_size_ * std::sqrt(variance)};
+}
+
 HeadScreen::Peak HeadScreen::peak(const float* logits, std::size_t first, std::size_t last,
-                                  float margin) const {
+                                  Margin margin) const {
   // Independent maxima, for vectors: the compiler may not reorder those of one.
   constexpr std::size_t kLanes = 16;
   std::array<float, kLanes> bound{};
@@ -71,7 +90,7 @@ HeadScreen::Peak HeadScreen::peak(const float* logits, std::size_t first, std::s
   top.fill(-INFINITY);
   const auto see = [&](std::size_t lane, std::size_t i) {
     const float logit = logits[i];
-    const float low = logit - margin * deviation_[i];
+    const float low = logit - margin.slope * deviation_[i];
     bound[lane] = bound[lane] < low ? low : bound[lane];
     top[lane] = top[lane] < logit ? logit : top[lane];
   };
@@ -80,22 +99,23 @@ HeadScreen::Peak HeadScreen::peak(const float* logits, std::size_t first, std::s
     for (std::size_t lane = 0; lane < kLanes; ++lane) see(lane, i + lane);
   }
   for (; i < last; ++i) see(0, i);
-  return {*std::max_element(bound.begin(), bound.end()), *std::max_element(top.begin(), top.end())};
+  return {*std::max_element(bound.begin(), bound.end()) - margin.offset,
+          *std::max_element(top.begin(), top.end())};
 }
 
-void HeadScreen::candidates(const float* logits, float margin, Peak peak,
+void HeadScreen::candidates(const float* logits, Margin margin, Peak peak,
                             std::vector<std::uint32_t>& out) const {
   const std::size_t vocab = view_.rows;
   const std::size_t most = std::min(kMostRows, vocab / 8);
   const float likely_from = std::max(peak.top - kNats, sampled_rank(logits, vocab, most));
   // One comparison passes over nearly all tokens: none below both thresholds is a candidate.
-  const float widest = margin * most_deviation_;
-  const float least = std::min(peak.bound - widest, likely_from);
+  const float bound = peak.bound - margin.offset;
+  const float least = std::min(bound - margin.slope * most_deviation_, likely_from);
   out.clear();
   std::vector<std::uint32_t> likely;
   for (std::size_t i = 0; i < vocab; ++i) {
     if (logits[i] < least) continue;
-    if (logits[i] + margin * deviation_[i] >= peak.bound) {
+    if (logits[i] + margin.slope * deviation_[i] >= bound) {
       out.push_back(static_cast<std::uint32_t>(i));
     } else if (logits[i] >= likely_from) {
       likely.push_back(static_cast<std::uint32_t>(i));
@@ -116,20 +136,21 @@ std::size_t HeadScreen::multiply(const ComputeContext& context, const Linear& he
                                  Rows<const float> x, std::size_t rows, Rows<float> logits) const {
   const Kernels& kernels = context.kernels;
   const InputKind kind = head.weight.input();
-  PackedInput& screened = context.packed[static_cast<std::size_t>(InputKind::int16_split)];
-  screened.pack(kernels, InputKind::int16_split, x, rows, view_.cols);
-  std::array<float, kMostInputs> margin{};
+  PackedInput& screened = context.packed[static_cast<std::size_t>(InputKind::int8)];
+  screened.pack(kernels, InputKind::int8, x, rows, view_.cols);
+  std::array<Margin, kMostInputs> margins{};
   std::array<Peak, kMostInputs> peaks{};
   for (std::size_t r = 0; r < rows; ++r) {
-    margin[r] = kDeviations * std::sqrt(kernels.sum_of_squares(x.row(r), view_.cols));
+    margins[r] = margin(kernels, x.row(r));
   }
   std::mutex lock;
-  context.pool.run_ranges(view_.rows, 512, [&](std::size_t first, std::size_t last) {
+  // Long tasks: the first rows of each wait for memory.
+  context.pool.run_ranges(view_.rows, 2048, [&](std::size_t first, std::size_t last) {
     const Rows<float> y{logits.data + first, logits.stride};
     screened.multiply(kernels, view_, first, last, y);
     add_bias(head, first, last, rows, y);
     for (std::size_t r = 0; r < rows; ++r) {
-      const Peak found = peak(logits.row(r), first, last, margin[r]);
+      const Peak found = peak(logits.row(r), first, last, margins[r]);
       const std::lock_guard guard(lock);
       peaks[r].bound = std::max(peaks[r].bound, found.bound);
       peaks[r].top = std::max(peaks[r].top, found.top);
@@ -138,7 +159,7 @@ std::size_t HeadScreen::multiply(const ComputeContext& context, const Linear& he
 
   std::vector<std::vector<std::uint32_t>> wanted(rows);
   context.pool.run(
-      rows, [&](std::size_t r) { candidates(logits.row(r), margin[r], peaks[r], wanted[r]); });
+      rows, [&](std::size_t r) { candidates(logits.row(r), margins[r], peaks[r], wanted[r]); });
   std::size_t total = 0;
   for (std::size_t r = 0; r < rows; ++r) {
     if (wanted[r].size() > view_.rows / 8) {

@@ -15,7 +15,8 @@ namespace zaya {
 ///
 /// A screened logit is wrong by the product of the input with the row's rounding errors. These are
 /// many, small and independent, so the sum is close to normal with the standard deviation
-/// |errors| |input| / sqrt(H), which is known for every row. A token is recomputed exactly when
+/// |errors| |input| / sqrt(H), which is known for every row; the input's own rounding adds at most
+/// |its error| |row| / sqrt(H). A token is recomputed exactly when
 /// its screened logit plus 6 deviations reaches the largest lower bound, so the greedy token is
 /// the full head's, by statistics rather than by proof; and when it is within 8 of the largest
 /// logit, up to kMostRows tokens, so that of the others each has less than e^-8 of the top token's
@@ -50,8 +51,14 @@ class HeadScreen {
     float bound = -INFINITY;  ///< some token has at least this logit
     float top = -INFINITY;    ///< largest screened logit
   };
-  Peak peak(const float* logits, std::size_t first, std::size_t last, float margin) const;
-  void candidates(const float* logits, float margin, Peak peak,
+  /// How far a screened logit may be off.
+  struct Margin {
+    float slope = 0;   ///< times the row's deviation
+    float offset = 0;  ///< by the input's rounding
+  };
+  Margin margin(const Kernels& kernels, const float* x) const;
+  Peak peak(const float* logits, std::size_t first, std::size_t last, Margin margin) const;
+  void candidates(const float* logits, Margin margin, Peak peak,
                   std::vector<std::uint32_t>& out) const;
 
   WeightView view_;
@@ -59,6 +66,7 @@ class HeadScreen {
   std::vector<std::uint16_t> scales_;
   std::vector<float> deviation_;  ///< [vocab]: of a logit, for an input of length 1
   float most_deviation_ = 0;
+  float most_size_ = 0;  ///< of the rows: their root mean square
 };
 
 }  // namespace zaya

@@ -34,7 +34,7 @@ TEST(Bench, TableHasALineForEveryCombination) {
   EXPECT_EQ(count("\ndecode at 33 "), 4U) << r.out;
   EXPECT_EQ(count(" x\n"), 8U) << "how much slower beside a busy process\n" << r.out;
   for (const char* part : {"1 thread ", "2 threads ", "peak memory", "stolen", "tok/s median",
-                           "GB/s", "TFLOP/s", "bound", "at most", "reached", "half of the int8"}) {
+                           "GB/s", "TFLOP/s", "bound", "at most", "reached", "inputs of 16"}) {
     EXPECT_GE(count(part), 1U) << part << "\n" << r.out;
   }
 }

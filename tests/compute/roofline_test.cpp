@@ -35,7 +35,7 @@ TEST(Roofline, EveryWayOfReadingReadsEveryByteOnce) {
 TEST(Roofline, OperationsGrowWithRounds) {
   for (const Isa isa : host_isas()) {
     const Probes probes = probes_of(isa);
-    for (auto* loop : {probes.f32, probes.bf16, probes.int8}) {
+    for (auto* loop : {probes.f32, probes.bf16, probes.int8, probes.int16}) {
       if (loop == nullptr) continue;
       EXPECT_GT(loop(1), 0) << isa_name(isa);
       EXPECT_EQ(loop(10), 10 * loop(1)) << isa_name(isa);
@@ -48,7 +48,7 @@ TEST(Roofline, IsPositiveAndFiniteForEveryInstructionSet) {
   ThreadPool pool(2);
   for (const Isa isa : host_isas()) {
     const Roofline r = probe.measure(isa, pool);
-    for (const double value : {r.read, r.f32, r.bf16, r.int8}) {
+    for (const double value : {r.read, r.f32, r.bf16, r.int8, r.int16}) {
       EXPECT_GT(value, 1e6) << isa_name(isa);
       EXPECT_LT(value, 1e18) << isa_name(isa);
     }
@@ -58,12 +58,13 @@ TEST(Roofline, IsPositiveAndFiniteForEveryInstructionSet) {
 }
 
 TEST(Roofline, HigherTakesTheBestOfEach) {
-  const Roofline r = higher({.read = 1, .f32 = 5, .bf16 = 2, .int8 = 9},
-                            {.read = 3, .f32 = 4, .bf16 = 2, .int8 = 8});
+  const Roofline r = higher({.read = 1, .f32 = 5, .bf16 = 2, .int8 = 9, .int16 = 4},
+                            {.read = 3, .f32 = 4, .bf16 = 2, .int8 = 8, .int16 = 6});
   EXPECT_EQ(r.read, 3);
   EXPECT_EQ(r.f32, 5);
   EXPECT_EQ(r.bf16, 2);
   EXPECT_EQ(r.int8, 9);
+  EXPECT_EQ(r.int16, 6);
 }
 
 TEST(Roofline, SaysWhenThereIsNotEnoughMemory) {

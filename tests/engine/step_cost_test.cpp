@@ -64,7 +64,7 @@ TEST(StepCost, OperationsAreTwoAWeightAndARow) {
       cost.f32_operations,
       as_double(2 * 3 * c.layers * (attention + router) + 2 * 2 * 3 * c.expert_width * c.hidden +
                 2 * 2 * c.vocab * c.hidden + 4 * seen * c.q_width() * c.layers));
-  EXPECT_EQ(cost.bf16_operations + cost.int8_operations, 0);
+  EXPECT_EQ(cost.bf16_operations + cost.int8_operations + cost.int16_operations, 0);
 }
 
 TEST(StepCost, ReadsWeightsOncePerStepAndTheStateOfEverySequence) {
@@ -129,15 +129,16 @@ TEST(StepCost, FastModeRunsOnTheNarrowUnits) {
 }
 
 TEST(StepCost, TheSlowerOfTheTwoRoofsBounds) {
-  const Roofline roofline{.read = 100, .f32 = 10, .bf16 = 20, .int8 = 40};
+  const Roofline roofline{.read = 100, .f32 = 10, .bf16 = 20, .int8 = 40, .int16 = 20};
   StepCost cost{.weight_bytes = 150, .state_bytes = 50};
   EXPECT_EQ(cost.least_seconds(roofline), 2);
   EXPECT_TRUE(cost.memory_bound(roofline));
-  cost += {.f32_operations = 10, .bf16_operations = 20, .int8_operations = 20};
-  EXPECT_EQ(cost.compute_seconds(roofline), 1 + 1 + 1) << "two int8 operations a useful one";
+  cost +=
+      {.f32_operations = 10, .bf16_operations = 20, .int8_operations = 20, .int16_operations = 10};
+  EXPECT_EQ(cost.compute_seconds(roofline), 1 + 1 + 0.5 + 0.5);
   EXPECT_FALSE(cost.memory_bound(roofline));
   EXPECT_EQ(cost.least_seconds(roofline), 3);
-  EXPECT_EQ(cost.operations(), 50);
+  EXPECT_EQ(cost.operations(), 60);
 }
 
 TEST(ExpertUse, CountsTheRowsOfAStep) {

@@ -10,8 +10,9 @@
 // is turned around when it is stored.
 //
 // 16-bit inputs are two planes of bytes, x = 256 high + low, and the sums are exact integers. A
-// pair of B tiles is therefore either two planes of the same inputs or, for bf16, the inputs of two
-// tiles; the loop is the same.
+// pair of B tiles is therefore either two planes of the same inputs or the inputs of two tiles; the
+// loop is the same. 8-bit inputs have a scale every kInputBlock columns: tiles are emptied into
+// sums of floats after each such block, so that it can stay in the first-level cache meanwhile.
 namespace zaya {
 namespace {
 
@@ -19,6 +20,7 @@ using namespace avx512;
 
 constexpr std::size_t kTile = 16;   // rows of a tile
 constexpr std::size_t kPanel = 32;  // weight rows that pass through the tiles together
+constexpr std::size_t kBlockChunks = kInputBlock / 64;
 
 // A chunk of a panel in scratch memory. Not a power of two: writing a row touches each chunk once,
 // and 2,048 bytes apart they would all fall into two sets of the first-level cache.
@@ -34,49 +36,25 @@ struct Packed {
   std::size_t inputs;  ///< of one tile
   std::size_t chunks;  ///< of 64 bytes along the depth
   std::size_t planes;
+  std::size_t blocks;  ///< that share a scale
 
   Packed(InputKind kind, std::size_t rows, std::size_t depth)
       : tiles((rows + kTile - 1) / kTile),
         inputs(tile_inputs(rows)),
-        chunks(kind == InputKind::int16         ? (depth + 63) / 64
-               : kind == InputKind::int16_split ? (depth + 127) / 128 * 2
-                                                : (depth + 31) / 32),
-        planes(kind == InputKind::bf16 ? 1 : 2) {}
+        chunks(kind == InputKind::int16  ? (depth + 63) / 64
+               : kind == InputKind::int8 ? (depth + kInputBlock - 1) / kInputBlock * kBlockChunks
+                                         : (depth + 31) / 32),
+        planes(kind == InputKind::bf16 || kind == InputKind::int8 ? 1 : 2),
+        blocks(kind == InputKind::int8 ? chunks / kBlockChunks : 1) {}
 
   std::size_t chunk_bytes() const { return inputs * 64; }
   std::size_t step() const { return planes * chunk_bytes(); }
   std::size_t tile_bytes() const { return chunks * step(); }
+  /// [tiles][blocks][16] scales, then [tiles][16] sums.
   std::size_t scales() const { return tiles * tile_bytes(); }
-  std::size_t sums() const { return scales() + tiles * kTile * sizeof(float); }
+  std::size_t sums() const { return scales() + tiles * blocks * kTile * sizeof(float); }
   std::size_t bytes() const { return sums() + tiles * kTile * sizeof(std::int32_t); }
 };
-
-/// Transposes 16 x 16 dwords.
-void transpose(__m512i r[16]) {
-  __m512i t[16];
-  for (int i = 0; i < 16; i += 2) {
-    t[i] = _mm512_unpacklo_epi32(r[i], r[i + 1]);
-    t[i + 1] = _mm512_unpackhi_epi32(r[i], r[i + 1]);
-  }
-  for (int i = 0; i < 16; i += 4) {
-    r[i] = _mm512_unpacklo_epi64(t[i], t[i + 2]);
-    r[i + 1] = _mm512_unpackhi_epi64(t[i], t[i + 2]);
-    r[i + 2] = _mm512_unpacklo_epi64(t[i + 1], t[i + 3]);
-    r[i + 3] = _mm512_unpackhi_epi64(t[i + 1], t[i + 3]);
-  }
-  for (int i = 0; i < 4; ++i) {
-    t[i] = _mm512_shuffle_i32x4(r[i], r[i + 4], 0x88);
-    t[i + 4] = _mm512_shuffle_i32x4(r[i], r[i + 4], 0xdd);
-    t[i + 8] = _mm512_shuffle_i32x4(r[i + 8], r[i + 12], 0x88);
-    t[i + 12] = _mm512_shuffle_i32x4(r[i + 8], r[i + 12], 0xdd);
-  }
-  for (int i = 0; i < 4; ++i) {
-    r[i] = _mm512_shuffle_i32x4(t[i], t[i + 8], 0x88);
-    r[i + 4] = _mm512_shuffle_i32x4(t[i + 4], t[i + 12], 0x88);
-    r[i + 8] = _mm512_shuffle_i32x4(t[i], t[i + 8], 0xdd);
-    r[i + 12] = _mm512_shuffle_i32x4(t[i + 4], t[i + 12], 0xdd);
-  }
-}
 
 /// 64 bytes each of `inputs` inputs -> [16 dwords of depth][inputs].
 void store_chunk(__m512i r[16], std::size_t inputs, std::byte* out) {
@@ -90,8 +68,8 @@ void store_chunk(__m512i r[16], std::size_t inputs, std::byte* out) {
   }
 }
 
-void pack_int16(bool split, const float* const* x, std::size_t count, std::size_t depth,
-                const Packed& p, std::size_t tile, std::byte* out) {
+void pack_int16(const float* const* x, std::size_t count, std::size_t depth, const Packed& p,
+                std::size_t tile, std::byte* out) {
   auto* scales = reinterpret_cast<float*>(out + p.scales()) + tile * kTile;
   auto* sums = reinterpret_cast<std::int32_t*>(out + p.sums()) + tile * kTile;
   std::byte* at = out + tile * p.tile_bytes();
@@ -99,37 +77,52 @@ void pack_int16(bool split, const float* const* x, std::size_t count, std::size_
   __m512 inverse[kTile];
   for (std::size_t j = 0; j < kTile; ++j) {
     sum[j] = _mm512_setzero_si512();
-    scales[j] = j < count ? row_scale(x[j], depth) : 0.0F;
-    inverse[j] = _mm512_set1_ps(scales[j] == 0 ? 0.0F : 1.0F / scales[j]);
+    scales[j] = j < count ? scale_of(x[j], depth, kLargest16) : 0.0F;
+    inverse[j] = _mm512_set1_ps(inverse_of(scales[j]));
   }
-  const std::size_t width = split ? 2 : 1;
-  __m512i rows[4][kTile];  // [high, low] of one chunk, or of the even and the odd columns of two
+  __m512i rows[2][kTile];  // high, low
   for (auto& r : rows) {
     for (auto& v : r) v = _mm512_setzero_si512();
   }
-  for (std::size_t c = 0; c < p.chunks; c += width) {
+  for (std::size_t c = 0; c < p.chunks; ++c) {
     for (std::size_t j = 0; j < count; ++j) {
-      const std::size_t k = c * 64;
-      const Planes a = quantise(x[j] + k, depth - k, inverse[j], sum[j]);
-      if (!split) {
-        rows[0][j] = a.high;
-        rows[1][j] = a.low;
-        continue;
-      }
-      const Planes b = depth > k + 64 ? quantise(x[j] + k + 64, depth - k - 64, inverse[j], sum[j])
-                                      : Planes{_mm512_setzero_si512(), _mm512_setzero_si512()};
-      rows[0][j] = even_bytes(a.high, b.high);
-      rows[1][j] = even_bytes(a.low, b.low);
-      rows[2][j] = odd_bytes(a.high, b.high);
-      rows[3][j] = odd_bytes(a.low, b.low);
+      const Planes v = quantise(x[j] + c * 64, depth - c * 64, inverse[j], sum[j]);
+      rows[0][j] = v.high;
+      rows[1][j] = v.low;
     }
-    for (std::size_t i = 0; i < 2 * width; ++i) {
+    for (std::size_t i = 0; i < 2; ++i) {
       __m512i r[kTile];
       for (std::size_t j = 0; j < kTile; ++j) r[j] = rows[i][j];
       store_chunk(r, p.inputs, at + c * p.step() + i * p.chunk_bytes());
     }
   }
   for (std::size_t j = 0; j < kTile; ++j) sums[j] = _mm512_reduce_add_epi32(sum[j]);
+}
+
+void pack_int8(const float* const* x, std::size_t count, std::size_t depth, const Packed& p,
+               std::size_t tile, std::byte* out) {
+  auto* scales = reinterpret_cast<float*>(out + p.scales()) + tile * p.blocks * kTile;
+  std::byte* at = out + tile * p.tile_bytes();
+  __m512i rows[kBlockChunks][kTile];
+  for (auto& r : rows) {
+    for (auto& v : r) v = _mm512_setzero_si512();
+  }
+  for (std::size_t b = 0; b < p.blocks; ++b, scales += kTile) {
+    const std::size_t k = b * kInputBlock;
+    for (std::size_t j = 0; j < count; ++j) {
+      __m512i v[kBlockChunks];
+      std::int32_t sum = 0;
+      scales[j] = quantise_block(x[j] + k, depth - k, v, sum);
+      for (std::size_t i = 0; i < kBlockChunks; ++i) rows[i][j] = v[i];
+    }
+    for (std::size_t j = count; j < kTile; ++j) scales[j] = 0;
+    for (const auto& chunk : rows) {
+      __m512i r[kTile];
+      for (std::size_t j = 0; j < kTile; ++j) r[j] = chunk[j];
+      store_chunk(r, p.inputs, at);
+      at += p.chunk_bytes();
+    }
+  }
 }
 
 void pack_bf16(const float* const* x, std::size_t count, std::size_t depth, const Packed& p,
@@ -167,7 +160,7 @@ std::size_t vector_rows(InputKind kind) {
   switch (kind) {
     case InputKind::int16:
       return 2;
-    case InputKind::int16_split:
+    case InputKind::int8:
     case InputKind::wide:
       return 4;
     case InputKind::bf16:
@@ -216,10 +209,11 @@ struct Panel {
   std::size_t step;    ///< from chunk to chunk
 };
 
-/// c[2 w + i] = panel tile w times inputs i, for two B operands `second` bytes apart.
-template <Operands kind>
+/// c[2 w + i] = panel tile w times inputs i, for two B operands `second` bytes apart. Calls
+/// between(i) after chunk i, for work that the tiles leave room for.
+template <Operands kind, class Between>
 void multiply_pair(const Panel& a, const std::byte* b, std::size_t second, std::size_t b_step,
-                   std::size_t b_stride, std::size_t chunks, const std::byte* next,
+                   std::size_t b_stride, std::size_t chunks, Between&& between,
                    std::int32_t (&c)[4][256]) {
   amx::zero<0>();
   amx::zero<1>();
@@ -235,11 +229,7 @@ void multiply_pair(const Panel& a, const std::byte* b, std::size_t second, std::
     amx::load<5>(at + a.second, static_cast<long>(a.stride));
     dot<kind, 2, 5, 6>();
     dot<kind, 3, 5, 7>();
-    if (next != nullptr) {
-      for (std::size_t r = 0; r < kPanel; ++r) {
-        _mm_prefetch(reinterpret_cast<const char*>(next + i * 64 + r * a.stride), _MM_HINT_T1);
-      }
-    }
+    between(i);
   }
   amx::store<0>(c[0], 64);
   amx::store<1>(c[1], 64);
@@ -248,9 +238,9 @@ void multiply_pair(const Panel& a, const std::byte* b, std::size_t second, std::
 }
 
 /// The same for one B operand.
-template <Operands kind>
+template <Operands kind, class Between>
 void multiply_one(const Panel& a, const std::byte* b, std::size_t b_step, std::size_t b_stride,
-                  std::size_t chunks, const std::byte* next, std::int32_t (&c)[4][256]) {
+                  std::size_t chunks, Between&& between, std::int32_t (&c)[4][256]) {
   amx::zero<0>();
   amx::zero<2>();
   const std::byte* at = a.data;
@@ -260,15 +250,24 @@ void multiply_one(const Panel& a, const std::byte* b, std::size_t b_step, std::s
     dot<kind, 0, 4, 6>();
     amx::load<5>(at + a.second, static_cast<long>(a.stride));
     dot<kind, 2, 5, 6>();
-    if (next != nullptr) {
-      for (std::size_t r = 0; r < kPanel; ++r) {
-        _mm_prefetch(reinterpret_cast<const char*>(next + i * 64 + r * a.stride), _MM_HINT_T1);
-      }
-    }
+    between(i);
   }
   amx::store<0>(c[0], 64);
   amx::store<2>(c[2], 64);
 }
+
+/// Brings chunk after chunk of the next panel, or nothing if it is null.
+struct Prefetch {
+  const std::byte* next;
+  std::size_t stride;
+
+  void operator()(std::size_t chunk) const {
+    if (next == nullptr) return;
+    for (std::size_t r = 0; r < kPanel; ++r) {
+      _mm_prefetch(reinterpret_cast<const char*>(next + chunk * 64 + r * stride), _MM_HINT_T1);
+    }
+  }
+};
 
 /// Writes 16 output columns of a tile, given as value(n): column n for all inputs.
 template <class Value>
@@ -372,35 +371,19 @@ void multiply_int16(const WeightView& w, std::size_t first, std::size_t last, co
   alignas(64) std::int32_t c[4][256];
   alignas(64) float weight_scales[kPanel];
   alignas(64) static constexpr std::int32_t kNoSums[kTile] = {};
-  const bool in_place = w.code != WeightCode::u4 && w.cols % 64 == 0;
+  const bool in_place = w.cols % 64 == 0;
   for (std::size_t n = first; n < last; n += kPanel) {
     const std::size_t count = last - n < kPanel ? last - n : kPanel;
     const bool more = last - n >= 2 * kPanel;
     Panel panel{w.data + n * w.row_bytes, kTile * w.row_bytes, w.row_bytes, 64};
-    if (w.code == WeightCode::u4) {
-      stepped_units(w, n, count, weight_scales);
-      for (std::size_t r = 0; r < count; ++r) {
-        expand_stepped(w, n + r, weight_scales[r], more ? kPanel : 0,
-                       [&](std::size_t block, __m512i even, __m512i odd) {
-                         std::byte* at = scratch + 2 * block * kStagedChunk + r * 64;
-                         _mm512_store_si512(at, even);
-                         _mm512_store_si512(at + kStagedChunk, odd);
-                       });
-        weight_scales[r] *= w.global;
-      }
-      panel = {scratch, kTile * 64, 64, kStagedChunk};
-    } else {
-      for (std::size_t r = 0; r < count; ++r) weight_scales[r] = whole_row_scale(w, n + r);
-      if (!in_place || count < kPanel) {
-        panel = stage_bytes(w, n, count, w.cols, p.chunks, scratch);
-      }
-    }
+    for (std::size_t r = 0; r < count; ++r) weight_scales[r] = whole_row_scale(w, n + r);
+    if (!in_place || count < kPanel) panel = stage_bytes(w, n, count, w.cols, p.chunks, scratch);
     for (std::size_t r = count; r < kPanel; ++r) weight_scales[r] = 0;
     for (std::size_t tile = 0; tile < p.tiles; ++tile) {
       const std::byte* next =
           more && tile == 0 && panel.step == 64 ? panel.data + kPanel * w.row_bytes : nullptr;
       multiply_pair<kind>(panel, packed + tile * p.tile_bytes(), p.chunk_bytes(), p.step(),
-                          p.inputs * 4, p.chunks, next, c);
+                          p.inputs * 4, p.chunks, Prefetch{next, panel.stride}, c);
       const auto* scales = reinterpret_cast<const float*>(packed + p.scales()) + tile * kTile;
       const auto* sums =
           kind == Operands::unsigned_weights
@@ -411,6 +394,99 @@ void multiply_int16(const WeightView& w, std::size_t first, std::size_t last, co
       for (std::size_t half = 0; half < 2 && half * kTile < count; ++half) {
         store_int16(c[2 * half], c[2 * half + 1], weight_scales + half * kTile, scales, sums,
                     count - half * kTile, inputs, y.row(r) + (n - first) + half * kTile, y.stride);
+      }
+    }
+  }
+}
+
+/// Weight rows whose blocks of integers are in the first-level cache together: twice kPanel, so
+/// that inputs pass through it half as often.
+constexpr std::size_t kStagedRows = 2 * kPanel;
+constexpr std::size_t kStagedBytes = kStagedRows * kInputBlock;
+
+/// One block of `count` rows of 4-bit weights as integers in tiles: [chunk][kStagedRows][64].
+void stage_stepped(const WeightView& w, std::size_t n, std::size_t count, std::size_t b,
+                   const float* inverse, std::size_t ahead, std::byte* out) {
+  const HalfMasks masks(w.cols, b);
+  for (std::size_t r = 0; r < count; ++r) {
+    __m512i v[kBlockChunks];
+    expand_stepped(w, n + r, b, masks, inverse[r], v);
+    const std::byte* next = w.data + (n + r + ahead) * w.row_bytes + b * (kInputBlock / 2);
+    _mm_prefetch(reinterpret_cast<const char*>(next), _MM_HINT_T1);
+    _mm_prefetch(reinterpret_cast<const char*>(next + 64), _MM_HINT_T1);
+    for (std::size_t c = 0; c < kBlockChunks; ++c) {
+      _mm512_store_si512(out + (c * kStagedRows + r) * 64, v[c]);
+    }
+  }
+}
+
+/// sums[i] (+)= c[i] * scale: 16 weight rows by 16 inputs.
+void add_block(const std::int32_t* c, __m512 scale, bool first, float* sums) {
+  for (std::size_t i = 0; i < 256; i += 16) {
+    const __m512 v = _mm512_cvtepi32_ps(_mm512_load_si512(c + i));
+    const __m512 before = first ? _mm512_setzero_ps() : _mm512_load_ps(sums + i);
+    _mm512_store_ps(sums + i, _mm512_fmadd_ps(v, scale, before));
+  }
+}
+
+void multiply_int8(const WeightView& w, std::size_t first, std::size_t last, const Packed& p,
+                   const std::byte* packed, std::size_t rows, Rows<float> y, std::byte* scratch) {
+  constexpr std::size_t kParts = kStagedRows / kTile;
+  alignas(64) std::int32_t c[4][256];
+  float units[kStagedRows];
+  float inverse[kStagedRows];
+  auto* sums = reinterpret_cast<float*>(scratch + kStagedBytes);
+  // [tile of inputs][tile of weight rows][16 rows][16 inputs]
+  const auto sums_at = [&](std::size_t tile, std::size_t part) {
+    return sums + (tile * kParts + part) * 256;
+  };
+  const auto scales_at = [&](std::size_t tile, std::size_t b) {
+    return _mm512_loadu_ps(reinterpret_cast<const float*>(packed + p.scales()) +
+                           (tile * p.blocks + b) * kTile);
+  };
+  const auto nothing = [](std::size_t) {};
+  for (std::size_t n = first; n < last; n += kStagedRows) {
+    const std::size_t count = last - n < kStagedRows ? last - n : kStagedRows;
+    for (std::size_t r = 0; r < count; ++r) {
+      const float unit =
+          stepped_unit(w.scale_code, w.scales + (n + r) * w.scale_row_bytes, w.cols / 32);
+      inverse[r] = unit > 0 ? 1.0F / unit : 0.0F;
+      units[r] = unit * w.global;
+    }
+    const std::size_t ahead = last - n >= 2 * kStagedRows ? kStagedRows : 0;
+    for (std::size_t b = 0; b < p.blocks; ++b) {
+      stage_stepped(w, n, count, b, inverse, ahead, scratch);
+      for (std::size_t tile = 0; tile < p.tiles; tile += 2) {
+        const std::byte* in = packed + tile * p.tile_bytes() + b * kBlockChunks * p.step();
+        const bool pair = tile + 1 < p.tiles;
+        for (std::size_t part = 0; part * kTile < count; part += 2) {
+          const Panel panel{scratch + part * kTile * 64, kTile * 64, 64, kStagedRows * 64};
+          if (pair) {
+            multiply_pair<Operands::signed_bytes>(panel, in, p.tile_bytes(), p.step(), p.inputs * 4,
+                                                  kBlockChunks, nothing, c);
+          } else {
+            multiply_one<Operands::signed_bytes>(panel, in, p.step(), p.inputs * 4, kBlockChunks,
+                                                 nothing, c);
+          }
+          for (std::size_t i = 0; i < (pair ? 2U : 1U); ++i) {
+            const __m512 scale = scales_at(tile + i, b);
+            add_block(c[i], scale, b == 0, sums_at(tile + i, part));
+            add_block(c[2 + i], scale, b == 0, sums_at(tile + i, part + 1));
+          }
+        }
+      }
+    }
+    for (std::size_t tile = 0; tile < p.tiles; ++tile) {
+      const std::size_t r = tile * kTile;
+      const std::size_t inputs = rows - r < kTile ? rows - r : kTile;
+      for (std::size_t part = 0; part * kTile < count; ++part) {
+        const float* from = sums_at(tile, part);
+        store_columns(
+            [&](std::size_t i) {
+              return _mm512_mul_ps(_mm512_load_ps(from + i * 16),
+                                   _mm512_set1_ps(units[part * kTile + i]));
+            },
+            count - part * kTile, inputs, y.row(r) + (n - first) + part * kTile, y.stride);
       }
     }
   }
@@ -437,9 +513,11 @@ void multiply_bf16(const WeightView& w, std::size_t first, std::size_t last, con
       const bool pair = p.planes == 2 || tile + 1 < p.tiles;
       if (pair) {
         multiply_pair<Operands::bf16>(panel, b, p.planes == 2 ? p.chunk_bytes() : p.tile_bytes(),
-                                      p.step(), p.inputs * 4, p.chunks, next, c);
+                                      p.step(), p.inputs * 4, p.chunks,
+                                      Prefetch{next, panel.stride}, c);
       } else {
-        multiply_one<Operands::bf16>(panel, b, p.step(), p.inputs * 4, p.chunks, next, c);
+        multiply_one<Operands::bf16>(panel, b, p.step(), p.inputs * 4, p.chunks,
+                                     Prefetch{next, panel.stride}, c);
       }
       const auto inputs_at = [&](std::size_t row) {
         return rows - row < kTile ? rows - row : kTile;
@@ -459,37 +537,44 @@ void multiply_bf16(const WeightView& w, std::size_t first, std::size_t last, con
   }
 }
 
-std::size_t scratch_bytes(const WeightView& w, InputKind kind) {
+std::size_t scratch_bytes(const WeightView& w, InputKind kind, std::size_t rows) {
+  const Packed p(kind, rows, w.cols);
+  if (kind == InputKind::int8) {
+    return kStagedBytes + kStagedRows * p.tiles * kTile * sizeof(float);
+  }
   // A staged panel, and behind it a row of floats while it is expanded.
-  return Packed(kind, 1, w.cols).chunks * (kStagedChunk + 32 * sizeof(float));
+  return p.chunks * (kStagedChunk + 32 * sizeof(float));
 }
 
-std::size_t packed_int16_bytes(InputKind kind, std::size_t rows, std::size_t depth) {
+std::size_t packed_integer_bytes(InputKind kind, std::size_t rows, std::size_t depth) {
   return rows <= vector_rows(kind) ? kAvx512Integers.packed_bytes(kind, rows, depth)
                                    : packed_bytes(kind, rows, depth);
 }
 
-void pack_int16_rows(InputKind kind, Rows<const float> x, const std::uint32_t* index,
-                     std::size_t rows, std::size_t first, std::size_t last, std::size_t depth,
-                     std::byte* out) {
+void pack_integer_rows(InputKind kind, Rows<const float> x, const std::uint32_t* index,
+                       std::size_t rows, std::size_t first, std::size_t last, std::size_t depth,
+                       std::byte* out) {
   if (rows <= vector_rows(kind)) {
     return kAvx512Integers.pack(kind, x, index, rows, first, last, depth, out);
   }
   const Packed p(kind, rows, depth);
   pack_tiles(x, index, first, last, [&](const float* const* inputs, std::size_t n, std::size_t t) {
-    pack_int16(kind == InputKind::int16_split, inputs, n, depth, p, t, out);
+    if (kind == InputKind::int8) return pack_int8(inputs, n, depth, p, t, out);
+    pack_int16(inputs, n, depth, p, t, out);
   });
 }
 
-void multiply_int16_rows(const WeightView& w, std::size_t first, std::size_t last, InputKind kind,
-                         const std::byte* packed, std::size_t rows, Rows<float> y,
-                         std::byte* scratch) {
+void multiply_integer_rows(const WeightView& w, std::size_t first, std::size_t last, InputKind kind,
+                           const std::byte* packed, std::size_t rows, Rows<float> y,
+                           std::byte* scratch) {
   if (rows <= vector_rows(kind)) {
     return kAvx512Integers.multiply(w, first, last, kind, packed, rows, y, scratch);
   }
   const Packed p(kind, rows, w.cols);
   amx::configure(static_cast<int>(p.inputs));
-  if (w.code == WeightCode::u8) {
+  if (kind == InputKind::int8) {
+    multiply_int8(w, first, last, p, packed, rows, y, scratch);
+  } else if (w.code == WeightCode::u8) {
     multiply_int16<Operands::unsigned_weights>(w, first, last, p, packed, rows, y, scratch);
   } else {
     multiply_int16<Operands::signed_bytes>(w, first, last, p, packed, rows, y, scratch);
@@ -536,8 +621,8 @@ void multiply_float_rows(const WeightView& w, std::size_t first, std::size_t las
 
 }  // namespace
 
-const LinearKernels kAmxIntegers = {packed_int16_bytes, pack_int16_rows, scratch_bytes,
-                                    multiply_int16_rows};
+const LinearKernels kAmxIntegers = {packed_integer_bytes, pack_integer_rows, scratch_bytes,
+                                    multiply_integer_rows};
 const LinearKernels kAmxFloats = {packed_float_bytes, pack_float_rows, scratch_bytes,
                                   multiply_float_rows};
 const LinearKernels kAmxFloatTiles = {packed_bytes, pack_float_tiles, scratch_bytes,

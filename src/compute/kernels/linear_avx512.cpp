@@ -4,34 +4,66 @@
 
 #include "compute/kernels/tables.h"
 
-// Products of 16-bit inputs with 8-bit weights on VNNI. The inputs of a row are two planes of
-// signed bytes, x = 256 high + low, which alternate in chunks of 64; weights are unsigned, value +
-// 128, and 128 times the sum of the inputs is taken off at the end.
+// Products of integers on VNNI, whose one factor is unsigned. The fewer rows of inputs there are,
+// the more of the time goes to the weights: up to kFewRows they stay as they lie in the file, are
+// unpacked in registers and read once; for more, panels of kPanel rows are laid out in scratch
+// memory so that a lane of a vector is a row, and inputs are broadcast.
+//
+// 8-bit weights are taken as value + 128, and 128 times the sum of the inputs is taken off. 4-bit
+// codes are unsigned anyway, and lie 8 too high.
 namespace zaya {
 namespace {
 
 using namespace avx512;
 
 constexpr std::size_t kChunk = 64;
+constexpr std::size_t kBlockBytes = kInputBlock;  // of a row of 8-bit inputs
+constexpr std::size_t kBlockGroups = kInputBlock / 32;
+constexpr std::size_t kFewRows = 4;
+constexpr std::size_t kPanel = 32;
 
+/// Where packed rows of inputs lie. 16-bit ones are two planes of signed bytes, x = 256 high + low,
+/// which alternate in chunks of 64. Of 8-bit ones the even columns of every 128 come before the odd
+/// ones, as 4-bit codes unpack.
 struct Packed {
+  InputKind kind;
   std::size_t rows;
-  std::size_t chunks;
+  std::size_t blocks;  ///< that share a scale
 
-  Packed(InputKind kind, std::size_t count, std::size_t depth)
-      : rows(count),
-        chunks(kind == InputKind::int16 ? (depth + 63) / 64 : (depth + 127) / 128 * 2) {}
+  Packed(InputKind input, std::size_t count, std::size_t depth)
+      : kind(input),
+        rows(count),
+        blocks(kind == InputKind::int8 ? (depth + kInputBlock - 1) / kInputBlock : 1),
+        row_bytes(kind == InputKind::int8 ? blocks * kBlockBytes
+                                          : (depth + kChunk - 1) / kChunk * 2 * kChunk) {}
 
-  std::size_t row_bytes() const { return chunks * 2 * kChunk; }
-  std::size_t scales() const { return rows * row_bytes(); }
-  std::size_t sums() const { return scales() + rows * sizeof(float); }
-  /// Split rows only: for each block of 128 columns, where sums of products with codes that lie 8
-  /// too high begin: 16 lanes of the high plane, 16 of the low one.
+  std::size_t row_bytes;
+  std::size_t scales() const { return rows * row_bytes; }
+  std::size_t sums() const { return scales() + rows * blocks * sizeof(float); }
+  /// 8-bit rows only: for each 128 columns, what codes that lie 8 too high add to the sums of four
+  /// even and four odd columns, negated: 16 lanes.
   std::size_t starts() const {
-    return (sums() + rows * sizeof(std::int32_t) + kChunk - 1) / kChunk * kChunk;
+    return (sums() + rows * blocks * sizeof(std::int32_t) + kChunk - 1) / kChunk * kChunk;
   }
-  std::size_t start_row_bytes() const { return chunks * kChunk; }
+  std::size_t start_row_bytes() const { return kind == InputKind::int8 ? blocks * 2 * kChunk : 0; }
   std::size_t bytes() const { return starts() + rows * start_row_bytes(); }
+};
+
+/// Packed rows of inputs.
+struct Inputs {
+  const std::byte* packed;
+  const Packed& p;
+
+  const std::byte* row(std::size_t r) const { return packed + r * p.row_bytes; }
+  const std::byte* start(std::size_t r) const {
+    return packed + p.starts() + r * p.start_row_bytes();
+  }
+  const float* scales(std::size_t r) const {
+    return reinterpret_cast<const float*>(packed + p.scales()) + r * p.blocks;
+  }
+  const std::int32_t* sums(std::size_t r) const {
+    return reinterpret_cast<const std::int32_t*>(packed + p.sums()) + r * p.blocks;
+  }
 };
 
 std::size_t packed_bytes(InputKind kind, std::size_t rows, std::size_t depth) {
@@ -43,36 +75,33 @@ void pack(InputKind kind, Rows<const float> x, const std::uint32_t* index, std::
   const Packed p(kind, rows, depth);
   for (std::size_t r = first; r < last; ++r) {
     const float* row = x.row(index == nullptr ? r : index[r]);
-    const float scale = row_scale(row, depth);
-    const __m512 inverse = _mm512_set1_ps(scale == 0 ? 0.0F : 1.0F / scale);
-    __m512i sum = _mm512_setzero_si512();
-    std::byte* at = out + r * p.row_bytes();
-    std::byte* start = out + p.starts() + r * p.start_row_bytes();
-    if (kind == InputKind::int16) {
-      for (std::size_t k = 0; k < depth; k += 64, at += 2 * kChunk) {
-        const Planes v = quantise(row + k, depth - k, inverse, sum);
-        _mm512_storeu_si512(at, v.high);
-        _mm512_storeu_si512(at + kChunk, v.low);
-      }
-    } else {
-      for (std::size_t k = 0; k < depth; k += 128, at += 4 * kChunk) {
-        const Planes a = quantise(row + k, depth - k, inverse, sum);
-        const Planes b = depth > k + 64 ? quantise(row + k + 64, depth - k - 64, inverse, sum)
-                                        : Planes{_mm512_setzero_si512(), _mm512_setzero_si512()};
-        const __m512i planes[4] = {even_bytes(a.high, b.high), even_bytes(a.low, b.low),
-                                   odd_bytes(a.high, b.high), odd_bytes(a.low, b.low)};
-        for (std::size_t i = 0; i < 4; ++i) _mm512_storeu_si512(at + i * kChunk, planes[i]);
-        for (std::size_t i = 0; i < 2; ++i) {
-          const __m512i eight = _mm512_set1_epi8(8);
+    auto* scales = reinterpret_cast<float*>(out + p.scales()) + r * p.blocks;
+    auto* sums = reinterpret_cast<std::int32_t*>(out + p.sums()) + r * p.blocks;
+    std::byte* at = out + r * p.row_bytes;
+    if (kind == InputKind::int8) {
+      std::byte* start = out + p.starts() + r * p.start_row_bytes();
+      const __m512i eight = _mm512_set1_epi8(8);
+      for (std::size_t b = 0; b < p.blocks; ++b) {
+        __m512i v[4];
+        scales[b] = quantise_block(row + b * kInputBlock, depth - b * kInputBlock, v, sums[b]);
+        for (std::size_t i = 0; i < 4; ++i, at += kChunk) _mm512_storeu_si512(at, v[i]);
+        for (std::size_t i = 0; i < 4; i += 2, start += kChunk) {
           const __m512i excess = _mm512_dpbusd_epi32(
-              _mm512_dpbusd_epi32(_mm512_setzero_si512(), eight, planes[i]), eight, planes[i + 2]);
-          _mm512_storeu_si512(start + i * kChunk, _mm512_sub_epi32(_mm512_setzero_si512(), excess));
+              _mm512_dpbusd_epi32(_mm512_setzero_si512(), eight, v[i]), eight, v[i + 1]);
+          _mm512_storeu_si512(start, _mm512_sub_epi32(_mm512_setzero_si512(), excess));
         }
-        start += 2 * kChunk;
       }
+      continue;
     }
-    reinterpret_cast<float*>(out + p.scales())[r] = scale;
-    reinterpret_cast<std::int32_t*>(out + p.sums())[r] = _mm512_reduce_add_epi32(sum);
+    scales[0] = scale_of(row, depth, kLargest16);
+    const __m512 inverse = _mm512_set1_ps(inverse_of(scales[0]));
+    __m512i sum = _mm512_setzero_si512();
+    for (std::size_t k = 0; k < depth; k += 64, at += 2 * kChunk) {
+      const Planes v = quantise(row + k, depth - k, inverse, sum);
+      _mm512_storeu_si512(at, v.high);
+      _mm512_storeu_si512(at + kChunk, v.low);
+    }
+    sums[0] = _mm512_reduce_add_epi32(sum);
   }
 }
 
@@ -146,245 +175,379 @@ void multiply_block(const std::byte* w, std::size_t stride, std::size_t depth, c
   sums[1] = gather(low);
 }
 
-/// A product's parts that do not change from block to block.
-struct Product {
-  const std::byte* packed;
-  const Packed& p;
-  Rows<float> y;
-
-  const std::byte* input(std::size_t r) const { return packed + r * p.row_bytes(); }
-
-  /// Writes X rows by `columns` of W output columns: sums of `high_weight` times the first plus the
-  /// second, of weights that lie 128 too high where `excess`.
-  template <int W, int X, class ColumnOf>
-  void store(const __m512i (&sums)[2], const float* weight_scales, std::size_t r,
-             ColumnOf&& column_of, std::size_t columns, double high_weight = 256,
-             bool excess = true) const {
-    const auto* scales = reinterpret_cast<const float*>(packed + p.scales());
-    const auto* input_sums = reinterpret_cast<const std::int32_t*>(packed + p.sums());
-    alignas(64) float scale[16] = {};
-    alignas(64) std::int32_t sum[16] = {};
-    for (int i = 0; i < X; ++i) {
-      for (int j = 0; j < W; ++j) {
-        scale[i * W + j] = weight_scales[j] * scales[r + static_cast<std::size_t>(i)];
-        sum[i * W + j] = excess ? input_sums[r + static_cast<std::size_t>(i)] : 0;
-      }
-    }
-    alignas(64) float out[16];
-    _mm512_store_ps(
-        out, combine(sums[0], sums[1], _mm512_load_si512(sum), _mm512_load_ps(scale), high_weight));
-    for (int i = 0; i < X; ++i) {
-      for (std::size_t j = 0; j < columns; ++j) {
-        y.row(r + static_cast<std::size_t>(i))[column_of(j)] = out[i * W + static_cast<int>(j)];
-      }
+/// Writes X rows by `columns` of W output columns: column j goes to column_of(j).
+template <int W, int X, class ColumnOf>
+void store_bytes(const __m512i (&sums)[2], const float* weight_scales, const Inputs& x,
+                 std::size_t r, Rows<float> y, ColumnOf&& column_of) {
+  alignas(64) float scale[16] = {};
+  alignas(64) std::int32_t sum[16] = {};
+  for (int i = 0; i < X; ++i) {
+    const std::size_t row = r + static_cast<std::size_t>(i);
+    for (int j = 0; j < W; ++j) {
+      scale[i * W + j] = weight_scales[j] * x.scales(row)[0];
+      sum[i * W + j] = x.sums(row)[0];
     }
   }
-};
+  alignas(64) float out[16];
+  _mm512_store_ps(out, combine(sums[0], sums[1], _mm512_load_si512(sum), _mm512_load_ps(scale)));
+  for (int i = 0; i < X; ++i) {
+    float* to = y.row(r + static_cast<std::size_t>(i));
+    for (int j = 0; j < W; ++j) to[column_of(static_cast<std::size_t>(j))] = out[i * W + j];
+  }
+}
 
 constexpr int kWide = 8;  // weight rows for a single input
 constexpr int kRows = 4;  // weight rows for several inputs: 4 x 3 x 2 sums fill 24 of 32 registers
 constexpr int kInputs = 3;
 
-/// Every input against W rows of weights, which stay in the first-level cache.
-template <int W, WeightCode code>
-void multiply_rows(const Product& product, const std::byte* w, std::size_t stride,
-                   std::size_t depth, const float* weight_scales, std::size_t n,
-                   std::size_t columns, std::size_t prefetch, std::size_t step = 1) {
-  const Packed& p = product.p;
-  const auto column_of = [&](std::size_t j) { return n + j * step; };
-  __m512i sums[2];
-  std::size_t r = 0;
-  if constexpr (W == kRows) {
-    for (; r + kInputs <= p.rows; r += kInputs) {
-      multiply_block<W, kInputs, code>(w, stride, depth, product.input(r), p.row_bytes(), prefetch,
-                                       sums);
-      product.store<W, kInputs>(sums, weight_scales, r, column_of, columns);
-    }
-    if (r + 2 <= p.rows) {
-      multiply_block<W, 2, code>(w, stride, depth, product.input(r), p.row_bytes(), prefetch, sums);
-      product.store<W, 2>(sums, weight_scales, r, column_of, columns);
-      r += 2;
-    }
-  }
-  for (; r < p.rows; ++r) {
-    multiply_block<W, 1, code>(w, stride, depth, product.input(r), p.row_bytes(), prefetch, sums);
-    product.store<W, 1>(sums, weight_scales, r, column_of, columns);
-  }
-}
-
 /// Rows that are read side by side for few inputs: each a stream of its own through memory, which
-/// serves eight pages at once twice as fast as one after the other.
+/// serves many pages at once twice as fast as one after the other. 4-bit rows: 16, 128 bytes of
+/// each in turn.
 constexpr std::size_t kStreams = 8;
 
+/// Few inputs against 8-bit weights.
 template <WeightCode code>
-void multiply_bytes(const WeightView& w, std::size_t first, std::size_t last,
-                    const Product& product) {
+void multiply_few_bytes(const WeightView& w, std::size_t first, std::size_t last, const Inputs& x,
+                        Rows<float> y) {
   float scales[kWide];
-  const auto rows = [&]<int W>(std::size_t n, std::size_t step, std::size_t prefetch) {
+  __m512i sums[2];
+  const std::size_t rows = x.p.rows;
+  const auto multiply = [&]<int W>(std::size_t n, std::size_t step, std::size_t prefetch) {
     for (std::size_t j = 0; j < W; ++j) scales[j] = whole_row_scale(w, n + j * step);
-    multiply_rows<W, code>(product, w.data + n * w.row_bytes, step * w.row_bytes, w.cols, scales,
-                           n - first, W, prefetch, step);
+    const auto column_of = [&](std::size_t j) { return n - first + j * step; };
+    const auto block = [&]<int X>(std::size_t r) {
+      multiply_block<W, X, code>(w.data + n * w.row_bytes, step * w.row_bytes, w.cols, x.row(r),
+                                 x.p.row_bytes, prefetch, sums);
+      store_bytes<W, X>(sums, scales, x, r, y, column_of);
+    };
+    std::size_t r = 0;
+    if constexpr (W == kRows) {
+      for (; r + kInputs <= rows; r += kInputs) block.template operator()<kInputs>(r);
+      for (; r + 2 <= rows; r += 2) block.template operator()<2>(r);
+    }
+    for (; r < rows; ++r) block.template operator()<1>(r);
   };
   std::size_t n = first;
-  if (product.p.rows == 1) {
+  if (rows == 1) {
     const std::size_t each = (last - first) / kStreams;  // rows of a stream
     for (std::size_t i = 0; i < each; ++i) {
-      rows.template operator()<kWide>(first + i, each, i + 1 < each ? w.row_bytes : 0);
+      multiply.template operator()<kWide>(first + i, each, i + 1 < each ? w.row_bytes : 0);
     }
     n += each * kStreams;
   }
-  for (; n + kRows <= last; n += kRows) rows.template operator()<kRows>(n, 1, 0);
-  for (; n < last; ++n) rows.template operator()<1>(n, 1, 0);
+  for (; n + kRows <= last; n += kRows) multiply.template operator()<kRows>(n, 1, 0);
+  for (; n < last; ++n) multiply.template operator()<1>(n, 1, 0);
 }
 
-/// One row of 4-bit weights against X inputs, unpacked in registers: the sum over the lanes of
-/// 65536 high + low is the integer product, in units of the row.
+/// 4-bit weights of rows n, n + step, ..., `count` of 16, against X inputs, unpacked in registers.
+/// Reads ahead by `ahead` rows.
 ///
-/// A 128-bit lane is a group of 32 columns. Within one, the sums of either plane fit 16 bits, so
-/// that one multiply-add takes them times the group's multiple, and the high plane times 256 too.
-template <int X>
-void multiply_stepped(const WeightView& w, std::size_t n, float unit, std::size_t prefetch,
-                      const Product& product, __m512i (&high)[X], __m512i (&low)[X]) {
-  // Blocks whose sums stay below 2^31: 2 * 8192 * 15 * 257 each.
-  constexpr std::size_t kBlocks = 32;
-  const std::byte* codes = w.data + n * w.row_bytes;
-  const std::byte* scales = w.scales + n * w.scale_row_bytes;
+/// A 128-bit lane is a group of 32 columns. Sums of four even and four odd of its columns fit 16
+/// bits, so that one multiply-add takes them times the group's multiple.
+///
+/// All that the loop over rows reads is in local variables: its vectors may alias anything, so that
+/// the compiler would read members anew for every row.
+template <int X, ScaleCode code>
+void multiply_few_stepped(const WeightView& w, std::size_t n, std::size_t step, std::size_t count,
+                          std::size_t ahead, const Inputs& x, __m512 (&total)[X]) {
   const std::size_t groups = w.cols / 32;
-  const __m512 inverse = _mm512_set1_ps(unit > 0 ? 1.0F / unit : 0.0F);
+  const std::size_t blocks = x.p.blocks;
+  const std::size_t row_bytes = step * w.row_bytes;
+  const std::size_t scale_row_bytes = step * w.scale_row_bytes;
+  const std::size_t next = ahead * w.row_bytes;
   const __m512i nibble = _mm512_set1_epi8(15);
-  // Lane i of a permutation by this: multiple i twice, then 256 times multiple i twice.
-  const __m512i pick = _mm512_setr_epi32(0, 0, 16, 16, 1, 1, 17, 17, 2, 2, 18, 18, 3, 3, 19, 19);
-  const auto starts = [&](int i) {
-    return product.packed + product.p.starts() +
-           static_cast<std::size_t>(i) * product.p.start_row_bytes();
-  };
-  __m512i sum[X];
-  for (int i = 0; i < X; ++i) high[i] = low[i] = sum[i] = _mm512_setzero_si512();
-  const auto flush = [&] {
-    for (int i = 0; i < X; ++i) {
-      high[i] = _mm512_add_epi32(high[i], _mm512_srai_epi32(sum[i], 16));
-      low[i] = _mm512_add_epi32(low[i], _mm512_and_si512(sum[i], _mm512_set1_epi32(0xffff)));
-      sum[i] = _mm512_setzero_si512();
+  const __m512i pick0 = _mm512_setr_epi32(0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2, 3, 3, 3, 3);
+  const __m512i pick1 = _mm512_setr_epi32(4, 4, 4, 4, 5, 5, 5, 5, 6, 6, 6, 6, 7, 7, 7, 7);
+  alignas(64) float units[16] = {};
+  float inverse[16] = {};
+  for (std::size_t j = 0; j < count; ++j) {
+    const std::byte* scales = w.scales + n * w.scale_row_bytes + j * scale_row_bytes;
+    for (std::size_t c = 0; c < w.scale_row_bytes; c += 64) {
+      _mm_prefetch(reinterpret_cast<const char*>(scales + ahead * w.scale_row_bytes + c),
+                   _MM_HINT_T0);
     }
-  };
-  for (std::size_t g = 0; g < groups; g += 16) {
-    const __m512i multiples =
-        _mm512_cvtps_epi32(_mm512_mul_ps(load_scales(w.scale_code, scales, g, groups), inverse));
-    const __m512i once = _mm512_or_si512(multiples, _mm512_slli_epi32(multiples, 16));
-    const __m512i times_256 = _mm512_slli_epi32(once, 8);
-    const std::size_t end = groups - g < 16 ? groups - g : 16;
-    _mm_prefetch(reinterpret_cast<const char*>(scales + prefetch * w.scale_row_bytes +
-                                               g * scale_bytes_of(w.scale_code)),
-                 _MM_HINT_T1);
-    for (std::size_t b = 0; b < end; b += 4) {
-      const std::byte* at = codes + (g + b) * 16;
-      const __m512i packed = end - b >= 4 ? _mm512_loadu_si512(at)
-                                          : _mm512_maskz_loadu_epi8(first64((end - b) * 16), at);
-      _mm_prefetch(reinterpret_cast<const char*>(at + prefetch * w.row_bytes), _MM_HINT_T1);
-      const __m512i even = _mm512_and_si512(packed, nibble);
-      const __m512i odd = _mm512_and_si512(_mm512_srli_epi16(packed, 4), nibble);
-      const __m512i factor = _mm512_permutex2var_epi32(
-          once, _mm512_add_epi32(pick, _mm512_set1_epi32(static_cast<int>(b))), times_256);
-      const std::size_t block = (g + b) / 4;
+    units[j] = stepped_unit(code, scales, groups);
+    inverse[j] = units[j] > 0 ? 1.0F / units[j] : 0.0F;
+  }
+  const std::byte* in[X];
+  const std::byte* start[X];
+  for (int i = 0; i < X; ++i) {
+    in[i] = x.row(static_cast<std::size_t>(i));
+    start[i] = x.start(static_cast<std::size_t>(i));
+    total[i] = _mm512_setzero_ps();
+  }
+  __m512i sum[X][16];
+  for (auto& s : sum) {
+    for (auto& v : s) v = _mm512_setzero_si512();
+  }
+  const std::byte* first_codes = w.data + n * w.row_bytes;
+  const std::byte* first_scales = w.scales + n * w.scale_row_bytes;
+  for (std::size_t b = 0; b < blocks; ++b) {
+    const HalfMasks masks(w.cols, b);
+    const __mmask8 scale_mask = stepped_mask(groups, b);
+    const std::byte* codes = first_codes;
+    const std::byte* scales = first_scales;
+    for (std::size_t j = 0; j < count; ++j) {
+      _mm_prefetch(reinterpret_cast<const char*>(codes + next), _MM_HINT_T0);
+      _mm_prefetch(reinterpret_cast<const char*>(codes + next + 64), _MM_HINT_T0);
+      const __m512i multiples = stepped_multiples<code>(scales, scale_mask, inverse[j]);
+      const __m512i packed0 = _mm512_maskz_loadu_epi8(masks.half[0], codes);
+      const __m512i packed1 = _mm512_maskz_loadu_epi8(masks.half[1], codes + 64);
+      const __m512i even0 = _mm512_and_si512(packed0, nibble);
+      const __m512i even1 = _mm512_and_si512(packed1, nibble);
+      const __m512i odd0 = _mm512_and_si512(_mm512_srli_epi16(packed0, 4), nibble);
+      const __m512i odd1 = _mm512_and_si512(_mm512_srli_epi16(packed1, 4), nibble);
+      const __m512i factor0 = _mm512_permutexvar_epi32(pick0, multiples);
+      const __m512i factor1 = _mm512_permutexvar_epi32(pick1, multiples);
       for (int i = 0; i < X; ++i) {
-        const std::byte* x = product.input(static_cast<std::size_t>(i)) + block * 4 * kChunk;
-        const std::byte* start = starts(i) + block * 2 * kChunk;
-        __m512i h = _mm512_loadu_si512(start);
-        __m512i l = _mm512_loadu_si512(start + kChunk);
-        h = _mm512_dpbusd_epi32(h, even, _mm512_loadu_si512(x));
-        l = _mm512_dpbusd_epi32(l, even, _mm512_loadu_si512(x + kChunk));
-        h = _mm512_dpbusd_epi32(h, odd, _mm512_loadu_si512(x + 2 * kChunk));
-        l = _mm512_dpbusd_epi32(l, odd, _mm512_loadu_si512(x + 3 * kChunk));
-        sum[i] = _mm512_dpwssd_epi32(sum[i], _mm512_packs_epi32(l, h), factor);
+        __m512i v0 = _mm512_loadu_si512(start[i]);
+        __m512i v1 = _mm512_loadu_si512(start[i] + kChunk);
+        v0 = _mm512_dpbusd_epi32(v0, even0, _mm512_loadu_si512(in[i]));
+        v1 = _mm512_dpbusd_epi32(v1, even1, _mm512_loadu_si512(in[i] + 2 * kChunk));
+        v0 = _mm512_dpbusd_epi32(v0, odd0, _mm512_loadu_si512(in[i] + kChunk));
+        v1 = _mm512_dpbusd_epi32(v1, odd1, _mm512_loadu_si512(in[i] + 3 * kChunk));
+        sum[i][j] = _mm512_dpwssd_epi32(_mm512_madd_epi16(v0, factor0), v1, factor1);
       }
+      codes += row_bytes;
+      scales += scale_row_bytes;
     }
-    if ((g + 16) % (4 * kBlocks) == 0) flush();
+    for (int i = 0; i < X; ++i) {
+      total[i] =
+          _mm512_fmadd_ps(_mm512_cvtepi32_ps(sum_each(sum[i])),
+                          _mm512_set1_ps(x.scales(static_cast<std::size_t>(i))[b]), total[i]);
+      in[i] += kBlockBytes;
+      start[i] += 2 * kChunk;
+    }
+    first_codes += kInputBlock / 2;
+    first_scales += kBlockGroups * scale_bytes_of(code);
   }
-  flush();
+  const __m512 unit = _mm512_mul_ps(_mm512_load_ps(units), _mm512_set1_ps(w.global));
+  for (int i = 0; i < X; ++i) total[i] = _mm512_mul_ps(total[i], unit);
 }
 
-/// X inputs against all rows of 4-bit weights, which are taken from each stream in turn.
+/// X inputs against all rows of 4-bit weights.
 template <int X>
-void multiply_stepped_rows(const WeightView& w, std::size_t first, std::size_t last,
-                           const Product& product) {
-  constexpr std::size_t kBlock = 16 / X;  // weight rows that fill a vector of sums
-  constexpr std::size_t kAhead = 2;       // rows of the same stream
-  const std::size_t total = last - first;
-  const std::size_t each = total / kStreams;
-  const auto column = [&](std::size_t i) {
-    return i < each * kStreams ? i % kStreams * each + i / kStreams : i;
-  };
-  for (std::size_t at = 0; at < total; at += kBlock) {
-    const std::size_t count = total - at < kBlock ? total - at : kBlock;
-    __m512i high[16];
-    __m512i low[16];
-    float scales[16] = {};
-    for (int i = 0; i < 16; ++i) high[i] = low[i] = _mm512_setzero_si512();
-    for (std::size_t j = 0; j < count; ++j) {
-      stepped_units(w, first + column(at + j), 1, scales + j);
+void multiply_few_stepped(const WeightView& w, std::size_t first, std::size_t last, const Inputs& x,
+                          Rows<float> y) {
+  const auto multiply = w.scale_code == ScaleCode::bf16 ? multiply_few_stepped<X, ScaleCode::bf16>
+                                                        : multiply_few_stepped<X, ScaleCode::f32>;
+  __m512 total[X];
+  const std::size_t each = (last - first) / 16;  // rows of a stream
+  for (std::size_t r = 0; r < each; ++r) {
+    multiply(w, first + r, each, 16, r + 1 < each ? 1 : 0, x, total);
+    for (int i = 0; i < X; ++i) {
+      alignas(64) float out[16];
+      _mm512_store_ps(out, total[i]);
+      float* to = y.row(static_cast<std::size_t>(i)) + r;
+      for (std::size_t j = 0; j < 16; ++j) to[j * each] = out[j];
     }
-    for (std::size_t j = 0; j < count; ++j) {
-      __m512i h[X];
-      __m512i l[X];
-      const std::size_t ahead = at + j + kAhead * kStreams < each * kStreams ? kAhead : 0;
-      multiply_stepped<X>(w, first + column(at + j), scales[j], ahead, product, h, l);
-      scales[j] *= w.global;
-      for (std::size_t i = 0; i < X; ++i) {
-        high[i * kBlock + j] = h[i];
-        low[i * kBlock + j] = l[i];
-      }
-    }
-    const __m512i sums[2] = {sum_each(high), sum_each(low)};
-    product.store<kBlock, X>(
-        sums, scales, 0, [&](std::size_t j) { return column(at + j); }, count, 65536, false);
+  }
+  const std::size_t done = each * 16;
+  if (first + done == last) return;
+  multiply(w, first + done, 1, last - first - done, 0, x, total);
+  for (int i = 0; i < X; ++i) {
+    _mm512_mask_storeu_ps(y.row(static_cast<std::size_t>(i)) + done, first16(last - first - done),
+                          total[i]);
   }
 }
 
-void multiply_u4(const WeightView& w, std::size_t first, std::size_t last, const Product& product,
-                 std::byte* scratch) {
-  switch (product.p.rows) {
-    case 1:
-      return multiply_stepped_rows<1>(w, first, last, product);
-    case 2:
-      return multiply_stepped_rows<2>(w, first, last, product);
-    case 3:
-      return multiply_stepped_rows<3>(w, first, last, product);
-    case 4:
-      return multiply_stepped_rows<4>(w, first, last, product);
-    default:
-      break;
-  }
-  const std::size_t depth = product.p.chunks * kChunk;
-  const __m512i offset = _mm512_set1_epi8(-128);
-  for (std::size_t n = first; n < last; n += kRows) {
-    const std::size_t count = last - n < kRows ? last - n : kRows;
-    float scales[kRows] = {};
-    stepped_units(w, n, count, scales);
-    for (std::size_t j = 0; j < count; ++j) {
-      expand_stepped(w, n + j, scales[j], last - n > 16 ? 16 : 0,
-                     [&](std::size_t block, __m512i even, __m512i odd) {
-                       std::byte* at = scratch + j * depth + block * 128;
-                       _mm512_store_si512(at, _mm512_xor_si512(even, offset));
-                       _mm512_store_si512(at + 64, _mm512_xor_si512(odd, offset));
-                     });
-      scales[j] *= w.global;
+/// Lays 16 rows of signed bytes out with lanes as rows: [step of 4 columns][kPanel][4], unsigned.
+void stage(const std::byte* rows, std::size_t stride, std::size_t count, std::size_t cols,
+           WeightCode code, std::byte* out) {
+  const __m512i flip = code == WeightCode::i8 ? _mm512_set1_epi8(-128) : _mm512_setzero_si512();
+  for (std::size_t k = 0; k < cols; k += kChunk) {
+    const __mmask64 mask = first64(cols - k);
+    __m512i v[16];
+    for (std::size_t j = 0; j < 16; ++j) {
+      v[j] =
+          j < count ? _mm512_maskz_loadu_epi8(mask, rows + j * stride + k) : _mm512_setzero_si512();
     }
-    multiply_rows<kRows, WeightCode::u8>(product, scratch, depth, depth, scales, n - first, count,
-                                         0);
+    transpose(v);
+    for (std::size_t i = 0; i < 16; ++i) {
+      _mm512_store_si512(out + (k / 4 + i) * kPanel * 4, _mm512_xor_si512(v[i], flip));
+    }
+  }
+}
+
+/// Rows of inputs that pass over a panel together: with two vectors of weight rows their sums fill
+/// 24 of 32 registers.
+constexpr std::size_t kInputs8 = 12;
+constexpr std::size_t kInputs16 = 6;
+
+/// Pointers to X rows, one for three of them: more do not fit the registers.
+template <std::size_t X>
+struct RowPointers {
+  const std::byte* at[(X + 2) / 3];
+  std::size_t stride;
+
+  RowPointers(const std::byte* first, std::size_t row_bytes) : stride(row_bytes) {
+    for (std::size_t i = 0; i < (X + 2) / 3; ++i) at[i] = first + 3 * i * stride;
+  }
+  __m512i broadcast(std::size_t i, std::size_t byte) const {
+    return _mm512_set1_epi32(
+        *reinterpret_cast<const std::int32_t*>(at[i / 3] + i % 3 * stride + byte));
+  }
+  void advance(std::size_t bytes) {
+    for (auto& p : at) p += bytes;
+  }
+};
+
+/// X rows of 8-bit inputs against a panel.
+template <std::size_t X>
+void multiply_panel8(const std::byte* panel, const float* units, const Inputs& x, std::size_t r,
+                     std::size_t columns, float* y, std::size_t stride) {
+  alignas(64) float total[X][kPanel] = {};
+  for (std::size_t b = 0; b < x.p.blocks; ++b) {
+    __m512i sum[X][2];
+    for (std::size_t i = 0; i < X; ++i) {
+      sum[i][0] = sum[i][1] = _mm512_set1_epi32(-128 * x.sums(r + i)[b]);
+    }
+    RowPointers<X> in(x.row(r) + b * kBlockBytes, x.p.row_bytes);
+    const std::byte* at = panel + b * kBlockBytes * kPanel;
+    for (std::size_t s = 0; s < kBlockBytes; s += 4, at += kPanel * 4, in.advance(4)) {
+      const __m512i w0 = _mm512_load_si512(at);
+      const __m512i w1 = _mm512_load_si512(at + 64);
+#pragma GCC unroll 16
+      for (std::size_t i = 0; i < X; ++i) {
+        const __m512i v = in.broadcast(i, 0);
+        sum[i][0] = _mm512_dpbusd_epi32(sum[i][0], w0, v);
+        sum[i][1] = _mm512_dpbusd_epi32(sum[i][1], w1, v);
+      }
+    }
+    for (std::size_t i = 0; i < X; ++i) {
+      const __m512 scale = _mm512_set1_ps(x.scales(r + i)[b]);
+      for (std::size_t h = 0; h < 2; ++h) {
+        float* t = total[i] + h * 16;
+        _mm512_store_ps(t,
+                        _mm512_fmadd_ps(_mm512_cvtepi32_ps(sum[i][h]), scale, _mm512_load_ps(t)));
+      }
+    }
+  }
+  for (std::size_t i = 0; i < X; ++i) {
+    for (std::size_t h = 0; h < 2 && h * 16 < columns; ++h) {
+      _mm512_mask_storeu_ps(
+          y + i * stride + h * 16, first16(columns - h * 16),
+          _mm512_mul_ps(_mm512_load_ps(total[i] + h * 16), _mm512_load_ps(units + h * 16)));
+    }
+  }
+}
+
+/// X rows of 16-bit inputs against a panel.
+template <std::size_t X>
+void multiply_panel16(const std::byte* panel, const float* units, const Inputs& x, std::size_t r,
+                      std::size_t columns, float* y, std::size_t stride) {
+  __m512i high[X][2];
+  __m512i low[X][2];
+  for (std::size_t i = 0; i < X; ++i) {
+    for (std::size_t h = 0; h < 2; ++h) high[i][h] = low[i][h] = _mm512_setzero_si512();
+  }
+  const std::byte* at = panel;
+  RowPointers<X> in(x.row(r), x.p.row_bytes);
+  for (std::size_t k = 0; k < x.p.row_bytes; k += 2 * kChunk, in.advance(kChunk)) {
+    for (std::size_t s = 0; s < kChunk; s += 4, at += kPanel * 4, in.advance(4)) {
+      const __m512i w0 = _mm512_load_si512(at);
+      const __m512i w1 = _mm512_load_si512(at + 64);
+#pragma GCC unroll 8
+      for (std::size_t i = 0; i < X; ++i) {
+        const __m512i h = in.broadcast(i, 0);
+        const __m512i l = in.broadcast(i, kChunk);
+        high[i][0] = _mm512_dpbusd_epi32(high[i][0], w0, h);
+        high[i][1] = _mm512_dpbusd_epi32(high[i][1], w1, h);
+        low[i][0] = _mm512_dpbusd_epi32(low[i][0], w0, l);
+        low[i][1] = _mm512_dpbusd_epi32(low[i][1], w1, l);
+      }
+    }
+  }
+  for (std::size_t i = 0; i < X; ++i) {
+    const __m512i sum = _mm512_set1_epi32(x.sums(r + i)[0]);
+    const __m512 scale = _mm512_set1_ps(x.scales(r + i)[0]);
+    for (std::size_t h = 0; h < 2 && h * 16 < columns; ++h) {
+      _mm512_mask_storeu_ps(y + i * stride + h * 16, first16(columns - h * 16),
+                            combine(high[i][h], low[i][h], sum,
+                                    _mm512_mul_ps(_mm512_load_ps(units + h * 16), scale)));
+    }
+  }
+}
+
+/// All rows of inputs, as many as possible at a time: call.operator()<X>(row).
+template <std::size_t X, class Call>
+void in_groups(std::size_t r, std::size_t rows, Call&& call) {
+  for (; r + X <= rows; r += X) call.template operator()<X>(r);
+  if constexpr (X > 1) in_groups<X == 12 ? 8 : X == 6 ? 4 : X / 2>(r, rows, call);
+}
+
+void multiply_many(const WeightView& w, std::size_t first, std::size_t last, const Inputs& x,
+                   Rows<float> y, std::byte* scratch) {
+  const bool stepped = x.p.kind == InputKind::int8;
+  const std::size_t depth = stepped ? x.p.row_bytes : x.p.row_bytes / 2;
+  std::byte* expanded = scratch + kPanel * depth;
+  alignas(64) float units[kPanel] = {};
+  for (std::size_t n = first; n < last; n += kPanel) {
+    const std::size_t count = last - n < kPanel ? last - n : kPanel;
+    for (std::size_t j = 0; j < count; j += 16) {
+      const std::size_t rows = count - j < 16 ? count - j : 16;
+      const std::byte* data = w.data + (n + j) * w.row_bytes;
+      if (!stepped) {
+        for (std::size_t i = j; i < j + rows; ++i) units[i] = whole_row_scale(w, n + i);
+        stage(data, w.row_bytes, rows, w.cols, w.code, scratch + j * 4);
+        continue;
+      }
+      for (std::size_t i = 0; i < rows; ++i) {
+        const std::size_t row = n + j + i;
+        const float unit =
+            stepped_unit(w.scale_code, w.scales + row * w.scale_row_bytes, w.cols / 32);
+        const float inverse = unit > 0 ? 1.0F / unit : 0.0F;
+        units[j + i] = unit * w.global;
+        for (std::size_t b = 0; b < x.p.blocks; ++b) {
+          __m512i v[4];
+          expand_stepped(w, row, b, HalfMasks(w.cols, b), inverse, v);
+          for (std::size_t c = 0; c < 4; ++c) {
+            _mm512_store_si512(expanded + i * depth + b * kBlockBytes + c * kChunk, v[c]);
+          }
+        }
+        const std::size_t ahead = last - row > kPanel ? kPanel * w.row_bytes : 0;
+        for (std::size_t c = 0; c < w.row_bytes; c += 64) {
+          _mm_prefetch(reinterpret_cast<const char*>(data + i * w.row_bytes + ahead + c),
+                       _MM_HINT_T1);
+        }
+      }
+      stage(expanded, depth, rows, depth, WeightCode::i8, scratch + j * 4);
+    }
+    float* out = y.data + (n - first);
+    if (stepped) {
+      in_groups<kInputs8>(0, x.p.rows, [&]<std::size_t X>(std::size_t r) {
+        multiply_panel8<X>(scratch, units, x, r, count, out + r * y.stride, y.stride);
+      });
+    } else {
+      in_groups<kInputs16>(0, x.p.rows, [&]<std::size_t X>(std::size_t r) {
+        multiply_panel16<X>(scratch, units, x, r, count, out + r * y.stride, y.stride);
+      });
+    }
   }
 }
 
 void multiply(const WeightView& w, std::size_t first, std::size_t last, InputKind kind,
               const std::byte* packed, std::size_t rows, Rows<float> y, std::byte* scratch) {
   const Packed p(kind, rows, w.cols);
-  const Product product{packed, p, y};
-  if (w.code == WeightCode::u4) return multiply_u4(w, first, last, product, scratch);
-  if (w.code == WeightCode::u8) return multiply_bytes<WeightCode::u8>(w, first, last, product);
-  multiply_bytes<WeightCode::i8>(w, first, last, product);
+  const Inputs x{packed, p};
+  if (rows > kFewRows) return multiply_many(w, first, last, x, y, scratch);
+  if (w.code == WeightCode::u8) return multiply_few_bytes<WeightCode::u8>(w, first, last, x, y);
+  if (w.code == WeightCode::i8) return multiply_few_bytes<WeightCode::i8>(w, first, last, x, y);
+  switch (rows) {
+    case 1:
+      return multiply_few_stepped<1>(w, first, last, x, y);
+    case 2:
+      return multiply_few_stepped<2>(w, first, last, x, y);
+    case 3:
+      return multiply_few_stepped<3>(w, first, last, x, y);
+    default:
+      return multiply_few_stepped<4>(w, first, last, x, y);
+  }
 }
 
-std::size_t scratch_bytes(const WeightView& w, InputKind kind) {
-  return kRows * Packed(kind, 1, w.cols).chunks * kChunk;
+/// A panel, and half of one before it is laid out.
+std::size_t scratch_bytes(const WeightView& w, InputKind, std::size_t rows) {
+  return rows <= kFewRows ? 0 : (w.cols + kInputBlock) * (kPanel + kPanel / 2);
 }
 
 }  // namespace

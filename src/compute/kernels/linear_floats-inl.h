@@ -80,7 +80,7 @@ void multiply_floats(const WeightView& w, std::size_t first, std::size_t last, I
   }
 }
 
-std::size_t float_scratch_bytes(const WeightView& w, InputKind) {
+std::size_t float_scratch_bytes(const WeightView& w, InputKind, std::size_t) {
   return kExpandRows * w.cols * sizeof(float);
 }
 

@@ -38,37 +38,61 @@ void multiply_floats(const WeightView& w, std::size_t first, std::size_t last, I
   }
 }
 
-std::size_t float_scratch_bytes(const WeightView& w, InputKind) {
+std::size_t float_scratch_bytes(const WeightView& w, InputKind, std::size_t) {
   return w.cols * sizeof(float);
 }
 
-/// Packed integers: [rows, depth] of 16 bits, then a scale a row.
+/// Columns that share a scale.
+std::size_t block_of(InputKind kind, std::size_t depth) {
+  return kind == InputKind::int8 ? kInputBlock : depth;
+}
+
+/// Packed integers: [rows, depth] of 16 bits, then [rows, blocks] scales.
 std::size_t scales_at(std::size_t rows, std::size_t depth) {
   return (rows * depth * sizeof(std::int16_t) + 3) / 4 * 4;
 }
 
-std::size_t integer_bytes(InputKind, std::size_t rows, std::size_t depth) {
-  return scales_at(rows, depth) + rows * sizeof(float);
+std::size_t blocks_of(InputKind kind, std::size_t depth) {
+  const std::size_t block = block_of(kind, depth);
+  return (depth + block - 1) / block;
 }
 
-void pack_integers(InputKind, Rows<const float> x, const std::uint32_t* index, std::size_t rows,
-                   std::size_t first, std::size_t last, std::size_t depth, std::byte* out) {
+std::size_t integer_bytes(InputKind kind, std::size_t rows, std::size_t depth) {
+  return scales_at(rows, depth) + rows * blocks_of(kind, depth) * sizeof(float);
+}
+
+/// Rounds n values to integers of at most `largest`; returns their scale.
+float round_to_integers(const float* x, std::size_t n, float largest, std::int16_t* out) {
+  float most = 0;
+  bool number = true;
+  for (std::size_t i = 0; i < n; ++i) {
+    most = std::max(most, std::abs(x[i]));
+    number = number && !std::isnan(x[i]);
+  }
+  const float scale = number ? most / largest : NAN;
+  const float inverse = scale == 0 ? 0.0F : 1.0F / scale;
+  for (std::size_t i = 0; i < n; ++i) {
+    const float v = std::nearbyint(x[i] * inverse);
+    out[i] = std::abs(v) <= largest ? static_cast<std::int16_t>(v) : std::int16_t{0};
+  }
+  return scale;
+}
+
+void pack_integers(InputKind kind, Rows<const float> x, const std::uint32_t* index,
+                   std::size_t rows, std::size_t first, std::size_t last, std::size_t depth,
+                   std::byte* out) {
+  const std::size_t block = block_of(kind, depth);
+  const std::size_t blocks = blocks_of(kind, depth);
+  const float largest = kind == InputKind::int8 ? 127.0F : 32512.0F;
+  auto* scales = reinterpret_cast<float*>(out + scales_at(rows, depth));
   for (std::size_t r = first; r < last; ++r) {
     const float* from = x.row(index == nullptr ? r : index[r]);
-    float most = 0;
-    bool number = true;
-    for (std::size_t i = 0; i < depth; ++i) {
-      most = std::max(most, std::abs(from[i]));
-      number = number && !std::isnan(from[i]);
-    }
-    const float scale = number ? most / 32512.0F : NAN;
-    const float inverse = scale == 0 ? 0.0F : 1.0F / scale;
     auto* to = reinterpret_cast<std::int16_t*>(out) + r * depth;
-    for (std::size_t i = 0; i < depth; ++i) {
-      const float v = std::nearbyint(from[i] * inverse);
-      to[i] = std::abs(v) <= 32512 ? static_cast<std::int16_t>(v) : std::int16_t{0};
+    for (std::size_t b = 0; b < blocks; ++b) {
+      const std::size_t at = b * block;
+      scales[r * blocks + b] =
+          round_to_integers(from + at, std::min(block, depth - at), largest, to + at);
     }
-    reinterpret_cast<float*>(out + scales_at(rows, depth))[r] = scale;
   }
 }
 
@@ -99,23 +123,37 @@ float weight_integers(const WeightView& w, std::size_t n, std::int32_t* out) {
   return unit * w.global;
 }
 
-void multiply_integers(const WeightView& w, std::size_t first, std::size_t last, InputKind,
+void multiply_integers(const WeightView& w, std::size_t first, std::size_t last, InputKind kind,
                        const std::byte* packed, std::size_t rows, Rows<float> y,
                        std::byte* scratch) {
   auto* row = reinterpret_cast<std::int32_t*>(scratch);
+  const std::size_t block = block_of(kind, w.cols);
+  const std::size_t blocks = blocks_of(kind, w.cols);
   const auto* scales = reinterpret_cast<const float*>(packed + scales_at(rows, w.cols));
   for (std::size_t n = first; n < last; ++n) {
     const float scale = weight_integers(w, n, row);
     for (std::size_t r = 0; r < rows; ++r) {
       const auto* x = reinterpret_cast<const std::int16_t*>(packed) + r * w.cols;
-      std::int64_t sum = 0;
-      for (std::size_t k = 0; k < w.cols; ++k) sum += x[k] * row[k];
-      y.row(r)[n - first] = static_cast<float>(sum) * (scale * scales[r]);
+      const auto sum_of = [&](std::size_t b) {
+        std::int64_t sum = 0;
+        const std::size_t end = std::min(w.cols, (b + 1) * block);
+        for (std::size_t k = b * block; k < end; ++k) sum += x[k] * row[k];
+        return static_cast<float>(sum);
+      };
+      if (kind == InputKind::int16) {
+        y.row(r)[n - first] = sum_of(0) * (scale * scales[r]);
+        continue;
+      }
+      float total = 0;
+      for (std::size_t b = 0; b < blocks; ++b) {
+        total = std::fma(sum_of(b), scales[r * blocks + b], total);
+      }
+      y.row(r)[n - first] = total * scale;
     }
   }
 }
 
-std::size_t integer_scratch_bytes(const WeightView& w, InputKind) {
+std::size_t integer_scratch_bytes(const WeightView& w, InputKind, std::size_t) {
   return w.cols * sizeof(std::int32_t);
 }
 

@@ -18,9 +18,10 @@ struct Probes {
 
   // Products in registers or tiles, `rounds` times a fixed number of them. They return the number
   // of operations, two a multiply-add. Null where the instruction set has no such unit.
-  double (*f32)(std::size_t rounds) = nullptr;   ///< fp32 inputs and sums
-  double (*bf16)(std::size_t rounds) = nullptr;  ///< bf16 inputs, fp32 sums
-  double (*int8)(std::size_t rounds) = nullptr;  ///< 8-bit inputs, 32-bit sums
+  double (*f32)(std::size_t rounds) = nullptr;    ///< fp32 inputs and sums
+  double (*bf16)(std::size_t rounds) = nullptr;   ///< bf16 inputs, fp32 sums
+  double (*int8)(std::size_t rounds) = nullptr;   ///< 8-bit inputs and weights
+  double (*int16)(std::size_t rounds) = nullptr;  ///< 16-bit inputs; null: two products of 8 bits
 };
 
 /// The probes of one instruction set; the host must have it.

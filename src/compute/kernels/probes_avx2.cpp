@@ -40,11 +40,47 @@ double f32(std::size_t rounds) {
   return 2.0 * 8 * kSums * static_cast<double>(rounds);
 }
 
+/// Products of pairs by `multiply`, added up by `add`: the sums of `columns` columns a vector.
+template <int columns, class Multiply, class Add>
+double integers(std::size_t rounds, Multiply&& multiply, Add&& add) {
+  constexpr int kSums = 8;
+  __m256i sum[kSums];
+  __m256i x = _mm256_set1_epi8(1);
+  asm volatile("" : "+x"(x));
+  for (auto& s : sum) {
+    s = _mm256_setzero_si256();
+    asm volatile("" : "+x"(s));  // no two sums are known to be equal
+  }
+  for (std::size_t i = 0; i < rounds; ++i) {
+    for (auto& s : sum) {
+      __m256i w = x;
+      asm volatile("" : "+x"(w));  // nor two products
+      s = add(s, multiply(w, x));
+    }
+  }
+  for (auto& s : sum) asm volatile("" : : "x"(s));
+  return 2.0 * columns * kSums * static_cast<double>(rounds);
+}
+
+double int8(std::size_t rounds) {
+  return integers<32>(
+      rounds, [](__m256i a, __m256i b) { return _mm256_maddubs_epi16(a, b); },
+      [](__m256i a, __m256i b) { return _mm256_add_epi16(a, b); });
+}
+
+double int16(std::size_t rounds) {
+  return integers<16>(
+      rounds, [](__m256i a, __m256i b) { return _mm256_madd_epi16(a, b); },
+      [](__m256i a, __m256i b) { return _mm256_add_epi32(a, b); });
+}
+
 }  // namespace
 
 void add_avx2_probes(Probes& probes) {
   probes.read = read;
   probes.f32 = f32;
+  probes.int8 = int8;
+  probes.int16 = int16;
 }
 
 }  // namespace zaya

@@ -63,6 +63,7 @@ void add_avx512_probes(Probes& probes) {
   probes.read = read;
   probes.f32 = f32;
   probes.int8 = int8;
+  probes.int16 = nullptr;  // two products of int8
 }
 
 }  // namespace zaya
