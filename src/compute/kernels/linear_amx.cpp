@@ -406,19 +406,35 @@ constexpr std::size_t kStagedBytes = kStagedRows * kInputBlock;
 
 /// One block of `count` rows of 4-bit weights as integers in tiles: [chunk][kStagedRows][64].
 void stage_stepped(const WeightView& w, std::size_t n, std::size_t count, std::size_t b,
-                   const float* inverse, std::size_t ahead, std::byte* out) {
+                   const float* inverse, std::byte* out) {
   const HalfMasks masks(w.cols, b);
   for (std::size_t r = 0; r < count; ++r) {
     __m512i v[kBlockChunks];
     expand_stepped(w, n + r, b, masks, inverse[r], v);
-    const std::byte* next = w.data + (n + r + ahead) * w.row_bytes + b * (kInputBlock / 2);
-    _mm_prefetch(reinterpret_cast<const char*>(next), _MM_HINT_T1);
-    _mm_prefetch(reinterpret_cast<const char*>(next + 64), _MM_HINT_T1);
     for (std::size_t c = 0; c < kBlockChunks; ++c) {
       _mm512_store_si512(out + (c * kStagedRows + r) * 64, v[c]);
     }
   }
 }
+
+/// Reads memory ahead, some lines at a time between products: a burst of them would wait for the
+/// few that can be under way at once.
+class ReadAhead {
+ public:
+  void begin(const std::byte* at, std::size_t bytes) {
+    at_ = at;
+    end_ = at + bytes;
+  }
+  void lines(std::size_t count) {
+    for (; count != 0 && at_ < end_; --count, at_ += 64) {
+      _mm_prefetch(reinterpret_cast<const char*>(at_), _MM_HINT_T1);
+    }
+  }
+
+ private:
+  const std::byte* at_ = nullptr;
+  const std::byte* end_ = nullptr;
+};
 
 /// sums[i] (+)= c[i] * scale: 16 weight rows by 16 inputs.
 void add_block(const std::int32_t* c, __m512 scale, bool first, float* sums) {
@@ -444,7 +460,11 @@ void multiply_int8(const WeightView& w, std::size_t first, std::size_t last, con
     return _mm512_loadu_ps(reinterpret_cast<const float*>(packed + p.scales()) +
                            (tile * p.blocks + b) * kTile);
   };
-  const auto nothing = [](std::size_t) {};
+  ReadAhead ahead;
+  // Lines after each chunk, so that the next rows have been read when these are done.
+  const std::size_t passes = (p.tiles + 1) / 2 * (kStagedRows / kPanel) * p.chunks;
+  const std::size_t lines = kStagedRows * w.row_bytes / 64 / passes + 1;
+  const auto between = [&](std::size_t) { ahead.lines(lines); };
   for (std::size_t n = first; n < last; n += kStagedRows) {
     const std::size_t count = last - n < kStagedRows ? last - n : kStagedRows;
     for (std::size_t r = 0; r < count; ++r) {
@@ -453,9 +473,11 @@ void multiply_int8(const WeightView& w, std::size_t first, std::size_t last, con
       inverse[r] = unit > 0 ? 1.0F / unit : 0.0F;
       units[r] = unit * w.global;
     }
-    const std::size_t ahead = last - n >= 2 * kStagedRows ? kStagedRows : 0;
+    const std::size_t rest = last - n - count;
+    ahead.begin(w.data + (n + count) * w.row_bytes,
+                (rest < kStagedRows ? rest : kStagedRows) * w.row_bytes);
     for (std::size_t b = 0; b < p.blocks; ++b) {
-      stage_stepped(w, n, count, b, inverse, ahead, scratch);
+      stage_stepped(w, n, count, b, inverse, scratch);
       for (std::size_t tile = 0; tile < p.tiles; tile += 2) {
         const std::byte* in = packed + tile * p.tile_bytes() + b * kBlockChunks * p.step();
         const bool pair = tile + 1 < p.tiles;
@@ -463,10 +485,10 @@ void multiply_int8(const WeightView& w, std::size_t first, std::size_t last, con
           const Panel panel{scratch + part * kTile * 64, kTile * 64, 64, kStagedRows * 64};
           if (pair) {
             multiply_pair<Operands::signed_bytes>(panel, in, p.tile_bytes(), p.step(), p.inputs * 4,
-                                                  kBlockChunks, nothing, c);
+                                                  kBlockChunks, between, c);
           } else {
             multiply_one<Operands::signed_bytes>(panel, in, p.step(), p.inputs * 4, kBlockChunks,
-                                                 nothing, c);
+                                                 between, c);
           }
           for (std::size_t i = 0; i < (pair ? 2U : 1U); ++i) {
             const __m512 scale = scales_at(tile + i, b);
