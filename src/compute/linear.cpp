@@ -60,8 +60,16 @@ void multiply_packed(const Kernels& kernels, const WeightView& w, std::size_t fi
                      Rows<float> y) {
   static thread_local AlignedBuffer scratch;
   const LinearKernels& linear = kernels.linear(kind);
-  linear.multiply(w, first, last, kind, packed, rows, y,
-                  scratch.resize(linear.scratch_bytes(w, kind, rows)));
+  // Of many rows, as many at a time as stay in the second-level cache while the columns pass.
+  constexpr std::size_t kBlockBytes = std::size_t{1} << 19;
+  constexpr std::size_t kStep = 2 * kPackRows;
+  const std::size_t step_bytes = linear.packed_bytes(kind, kStep, w.cols);
+  const std::size_t block = std::max(kStep, kBlockBytes / step_bytes * kStep);
+  std::byte* memory = scratch.resize(linear.scratch_bytes(w, kind, std::min(rows, block)));
+  for (std::size_t begin = 0; begin < rows; begin += block) {
+    const PackedRows x{packed, rows, begin, std::min(rows, begin + block)};
+    linear.multiply(w, first, last, kind, x, y, memory);
+  }
 }
 
 InputKind fast_input(const WeightView& w, bool wide) {

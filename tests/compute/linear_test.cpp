@@ -291,6 +291,29 @@ TEST_P(EveryIsaLinear, RowsCanBeGatheredAndPackedApart) {
   }
 }
 
+TEST_P(EveryIsaLinear, SomeOfThePackedRowsGiveTheSameAsAll) {
+  const std::size_t cols = 288;
+  for (const Format& format : kFormats) {
+    const StoredMatrix m = random_matrix(format, 70, cols);
+    for (const InputKind kind : {fast_input(m.view, false), fast_input(m.view, true)}) {
+      const LinearKernels& linear = kernels.linear(kind);
+      const auto x = random_inputs(53 * cols);
+      AlignedBuffer packed;
+      AlignedBuffer scratch;
+      std::byte* out = packed.resize(linear.packed_bytes(kind, 53, cols));
+      linear.pack(kind, {x.data(), cols}, nullptr, 53, 0, 53, cols, out);
+      const auto want = product(kernels, m.view, kind, x, 53, 0, 70);
+      std::vector<float> y(53 * 70, -77);
+      for (const auto& [begin, end] : {std::pair<std::size_t, std::size_t>{0, 16}, {16, 53}}) {
+        linear.multiply(m.view, 0, 70, kind, {out, 53, begin, end}, {y.data(), 70},
+                        scratch.resize(linear.scratch_bytes(m.view, kind, end - begin)));
+        ASSERT_EQ(y.back() == -77, end != 53) << "only the rows asked for";
+      }
+      ASSERT_EQ(y, want) << format.name;
+    }
+  }
+}
+
 TEST_P(EveryIsaLinear, NotANumberComesThrough) {
   for (const Format& format : {kFormats[1], kFormats[3], kFormats[5], kFormats[8]}) {
     const StoredMatrix m = random_matrix(format, 8, 64);

@@ -32,6 +32,14 @@ enum class InputKind : std::uint8_t {
           ///< in order of b with fused multiply-adds: the same bits on every instruction set.
 };
 
+/// Some of the rows of inputs that were packed together.
+struct PackedRows {
+  const std::byte* data;  ///< of all
+  std::size_t rows;       ///< in all
+  std::size_t begin;      ///< a multiple of LinearKernels::kPackRows
+  std::size_t end;
+};
+
 /// Columns that share a scale of int8 inputs. Ours: 4-bit weights err by about 8 % of their size,
 /// inputs by 0.7 % with blocks of 256 and little less with smaller ones (one outlier spoils its own
 /// block only), and tiles are emptied once a block.
@@ -48,13 +56,13 @@ struct LinearKernels {
                std::size_t first, std::size_t last, std::size_t depth, std::byte* out) = nullptr;
   static constexpr std::size_t kPackRows = 16;
 
-  /// y[r][n - first] = sum over k of x[r][k] w[n][k], for n in [first, last) and all packed rows.
-  /// `scratch`: scratch_bytes() bytes of the calling thread. packed and scratch are 64-byte
-  /// aligned.
+  /// y[r][n - first] = sum over k of x[r][k] w[n][k], for n in [first, last) and r in
+  /// [x.begin, x.end).
+  /// `scratch`: scratch_bytes() bytes of the calling thread for so many rows at once. The packed
+  /// rows and scratch are 64-byte aligned.
   std::size_t (*scratch_bytes)(const WeightView& w, InputKind kind, std::size_t rows) = nullptr;
   void (*multiply)(const WeightView& w, std::size_t first, std::size_t last, InputKind kind,
-                   const std::byte* packed, std::size_t rows, Rows<float> y,
-                   std::byte* scratch) = nullptr;
+                   const PackedRows& x, Rows<float> y, std::byte* scratch) = nullptr;
 };
 
 /// The seam between the model and the instruction sets: one table of functions each. All sums are

@@ -201,6 +201,15 @@ void dot() {
   }
 }
 
+/// The tiles of some rows of inputs.
+struct TileRange {
+  std::size_t begin;
+  std::size_t end;
+
+  explicit TileRange(const PackedRows& x)
+      : begin(x.begin / kTile), end((x.end + kTile - 1) / kTile) {}
+};
+
 /// A panel of 32 weight rows, as two tiles a chunk.
 struct Panel {
   const std::byte* data;
@@ -367,7 +376,9 @@ Panel stage_expanded(const WeightView& w, std::size_t n, std::size_t count, std:
 
 template <Operands kind>
 void multiply_int16(const WeightView& w, std::size_t first, std::size_t last, const Packed& p,
-                    const std::byte* packed, std::size_t rows, Rows<float> y, std::byte* scratch) {
+                    const PackedRows& x, Rows<float> y, std::byte* scratch) {
+  const std::byte* packed = x.data;
+  const TileRange tiles(x);
   alignas(64) std::int32_t c[4][256];
   alignas(64) float weight_scales[kPanel];
   alignas(64) static constexpr std::int32_t kNoSums[kTile] = {};
@@ -379,9 +390,10 @@ void multiply_int16(const WeightView& w, std::size_t first, std::size_t last, co
     for (std::size_t r = 0; r < count; ++r) weight_scales[r] = whole_row_scale(w, n + r);
     if (!in_place || count < kPanel) panel = stage_bytes(w, n, count, w.cols, p.chunks, scratch);
     for (std::size_t r = count; r < kPanel; ++r) weight_scales[r] = 0;
-    for (std::size_t tile = 0; tile < p.tiles; ++tile) {
-      const std::byte* next =
-          more && tile == 0 && panel.step == 64 ? panel.data + kPanel * w.row_bytes : nullptr;
+    for (std::size_t tile = tiles.begin; tile < tiles.end; ++tile) {
+      const std::byte* next = more && tile == tiles.begin && panel.step == 64
+                                  ? panel.data + kPanel * w.row_bytes
+                                  : nullptr;
       multiply_pair<kind>(panel, packed + tile * p.tile_bytes(), p.chunk_bytes(), p.step(),
                           p.inputs * 4, p.chunks, Prefetch{next, panel.stride}, c);
       const auto* scales = reinterpret_cast<const float*>(packed + p.scales()) + tile * kTile;
@@ -390,7 +402,7 @@ void multiply_int16(const WeightView& w, std::size_t first, std::size_t last, co
               ? reinterpret_cast<const std::int32_t*>(packed + p.sums()) + tile * kTile
               : kNoSums;
       const std::size_t r = tile * kTile;
-      const std::size_t inputs = rows - r < kTile ? rows - r : kTile;
+      const std::size_t inputs = x.end - r < kTile ? x.end - r : kTile;
       for (std::size_t half = 0; half < 2 && half * kTile < count; ++half) {
         store_int16(c[2 * half], c[2 * half + 1], weight_scales + half * kTile, scales, sums,
                     count - half * kTile, inputs, y.row(r) + (n - first) + half * kTile, y.stride);
@@ -446,7 +458,9 @@ void add_block(const std::int32_t* c, __m512 scale, bool first, float* sums) {
 }
 
 void multiply_int8(const WeightView& w, std::size_t first, std::size_t last, const Packed& p,
-                   const std::byte* packed, std::size_t rows, Rows<float> y, std::byte* scratch) {
+                   const PackedRows& x, Rows<float> y, std::byte* scratch) {
+  const std::byte* packed = x.data;
+  const TileRange tiles(x);
   constexpr std::size_t kParts = kStagedRows / kTile;
   alignas(64) std::int32_t c[4][256];
   float units[kStagedRows];
@@ -454,7 +468,7 @@ void multiply_int8(const WeightView& w, std::size_t first, std::size_t last, con
   auto* sums = reinterpret_cast<float*>(scratch + kStagedBytes);
   // [tile of inputs][tile of weight rows][16 rows][16 inputs]
   const auto sums_at = [&](std::size_t tile, std::size_t part) {
-    return sums + (tile * kParts + part) * 256;
+    return sums + ((tile - tiles.begin) * kParts + part) * 256;
   };
   const auto scales_at = [&](std::size_t tile, std::size_t b) {
     return _mm512_loadu_ps(reinterpret_cast<const float*>(packed + p.scales()) +
@@ -462,7 +476,7 @@ void multiply_int8(const WeightView& w, std::size_t first, std::size_t last, con
   };
   ReadAhead ahead;
   // Lines after each chunk, so that the next rows have been read when these are done.
-  const std::size_t passes = (p.tiles + 1) / 2 * (kStagedRows / kPanel) * p.chunks;
+  const std::size_t passes = (tiles.end - tiles.begin + 1) / 2 * (kStagedRows / kPanel) * p.chunks;
   const std::size_t lines = kStagedRows * w.row_bytes / 64 / passes + 1;
   const auto between = [&](std::size_t) { ahead.lines(lines); };
   for (std::size_t n = first; n < last; n += kStagedRows) {
@@ -478,9 +492,9 @@ void multiply_int8(const WeightView& w, std::size_t first, std::size_t last, con
                 (rest < kStagedRows ? rest : kStagedRows) * w.row_bytes);
     for (std::size_t b = 0; b < p.blocks; ++b) {
       stage_stepped(w, n, count, b, inverse, scratch);
-      for (std::size_t tile = 0; tile < p.tiles; tile += 2) {
+      for (std::size_t tile = tiles.begin; tile < tiles.end; tile += 2) {
         const std::byte* in = packed + tile * p.tile_bytes() + b * kBlockChunks * p.step();
-        const bool pair = tile + 1 < p.tiles;
+        const bool pair = tile + 1 < tiles.end;
         for (std::size_t part = 0; part * kTile < count; part += 2) {
           const Panel panel{scratch + part * kTile * 64, kTile * 64, 64, kStagedRows * 64};
           if (pair) {
@@ -498,9 +512,9 @@ void multiply_int8(const WeightView& w, std::size_t first, std::size_t last, con
         }
       }
     }
-    for (std::size_t tile = 0; tile < p.tiles; ++tile) {
+    for (std::size_t tile = tiles.begin; tile < tiles.end; ++tile) {
       const std::size_t r = tile * kTile;
-      const std::size_t inputs = rows - r < kTile ? rows - r : kTile;
+      const std::size_t inputs = x.end - r < kTile ? x.end - r : kTile;
       for (std::size_t part = 0; part * kTile < count; ++part) {
         const float* from = sums_at(tile, part);
         store_columns(
@@ -515,7 +529,9 @@ void multiply_int8(const WeightView& w, std::size_t first, std::size_t last, con
 }
 
 void multiply_bf16(const WeightView& w, std::size_t first, std::size_t last, const Packed& p,
-                   const std::byte* packed, std::size_t rows, Rows<float> y, std::byte* scratch) {
+                   const PackedRows& x, Rows<float> y, std::byte* scratch) {
+  const std::byte* packed = x.data;
+  const TileRange tiles(x);
   alignas(64) std::int32_t c[4][256];
   for (std::size_t n = first; n < last; n += kPanel) {
     const std::size_t count = last - n < kPanel ? last - n : kPanel;
@@ -526,13 +542,14 @@ void multiply_bf16(const WeightView& w, std::size_t first, std::size_t last, con
     } else if (w.cols % 32 != 0 || count < kPanel) {
       panel = stage_bytes(w, n, count, w.cols * 2, p.chunks, scratch);
     }
-    for (std::size_t tile = 0; tile < p.tiles;) {
-      const std::byte* next =
-          more && tile == 0 && panel.step == 64 ? panel.data + kPanel * w.row_bytes : nullptr;
+    for (std::size_t tile = tiles.begin; tile < tiles.end;) {
+      const std::byte* next = more && tile == tiles.begin && panel.step == 64
+                                  ? panel.data + kPanel * w.row_bytes
+                                  : nullptr;
       const std::byte* b = packed + tile * p.tile_bytes();
       const std::size_t r = tile * kTile;
       // One plane: two tiles of inputs side by side, or the last one alone.
-      const bool pair = p.planes == 2 || tile + 1 < p.tiles;
+      const bool pair = p.planes == 2 || tile + 1 < tiles.end;
       if (pair) {
         multiply_pair<Operands::bf16>(panel, b, p.planes == 2 ? p.chunk_bytes() : p.tile_bytes(),
                                       p.step(), p.inputs * 4, p.chunks,
@@ -542,7 +559,7 @@ void multiply_bf16(const WeightView& w, std::size_t first, std::size_t last, con
                                      Prefetch{next, panel.stride}, c);
       }
       const auto inputs_at = [&](std::size_t row) {
-        return rows - row < kTile ? rows - row : kTile;
+        return x.end - row < kTile ? x.end - row : kTile;
       };
       for (std::size_t half = 0; half < 2 && half * kTile < count; ++half) {
         float* out = y.row(r) + (n - first) + half * kTile;
@@ -587,19 +604,18 @@ void pack_integer_rows(InputKind kind, Rows<const float> x, const std::uint32_t*
 }
 
 void multiply_integer_rows(const WeightView& w, std::size_t first, std::size_t last, InputKind kind,
-                           const std::byte* packed, std::size_t rows, Rows<float> y,
-                           std::byte* scratch) {
-  if (rows <= vector_rows(kind)) {
-    return kAvx512Integers.multiply(w, first, last, kind, packed, rows, y, scratch);
+                           const PackedRows& x, Rows<float> y, std::byte* scratch) {
+  if (x.rows <= vector_rows(kind)) {
+    return kAvx512Integers.multiply(w, first, last, kind, x, y, scratch);
   }
-  const Packed p(kind, rows, w.cols);
+  const Packed p(kind, x.rows, w.cols);
   amx::configure(static_cast<int>(p.inputs));
   if (kind == InputKind::int8) {
-    multiply_int8(w, first, last, p, packed, rows, y, scratch);
+    multiply_int8(w, first, last, p, x, y, scratch);
   } else if (w.code == WeightCode::u8) {
-    multiply_int16<Operands::unsigned_weights>(w, first, last, p, packed, rows, y, scratch);
+    multiply_int16<Operands::unsigned_weights>(w, first, last, p, x, y, scratch);
   } else {
-    multiply_int16<Operands::signed_bytes>(w, first, last, p, packed, rows, y, scratch);
+    multiply_int16<Operands::signed_bytes>(w, first, last, p, x, y, scratch);
   }
   amx::release();
 }
@@ -614,11 +630,10 @@ void pack_float_tiles(InputKind kind, Rows<const float> x, const std::uint32_t* 
 }
 
 void multiply_float_tiles(const WeightView& w, std::size_t first, std::size_t last, InputKind kind,
-                          const std::byte* packed, std::size_t rows, Rows<float> y,
-                          std::byte* scratch) {
-  const Packed p(kind, rows, w.cols);
+                          const PackedRows& x, Rows<float> y, std::byte* scratch) {
+  const Packed p(kind, x.rows, w.cols);
   amx::configure(static_cast<int>(p.inputs));
-  multiply_bf16(w, first, last, p, packed, rows, y, scratch);
+  multiply_bf16(w, first, last, p, x, y, scratch);
   amx::release();
 }
 
@@ -635,10 +650,9 @@ void pack_float_rows(InputKind kind, Rows<const float> x, const std::uint32_t* i
 }
 
 void multiply_float_rows(const WeightView& w, std::size_t first, std::size_t last, InputKind kind,
-                         const std::byte* packed, std::size_t rows, Rows<float> y,
-                         std::byte* scratch) {
-  const auto multiply = rows <= vector_rows(kind) ? kAvx512Floats.multiply : multiply_float_tiles;
-  multiply(w, first, last, kind, packed, rows, y, scratch);
+                         const PackedRows& x, Rows<float> y, std::byte* scratch) {
+  const auto multiply = x.rows <= vector_rows(kind) ? kAvx512Floats.multiply : multiply_float_tiles;
+  multiply(w, first, last, kind, x, y, scratch);
 }
 
 }  // namespace

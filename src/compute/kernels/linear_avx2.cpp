@@ -608,7 +608,7 @@ void in_groups(std::size_t r, std::size_t rows, Call&& call) {
 }
 
 void multiply_many(const WeightView& w, std::size_t first, std::size_t last, const Inputs& x,
-                   Rows<float> y, std::byte* scratch) {
+                   std::size_t begin, std::size_t end, Rows<float> y, std::byte* scratch) {
   alignas(32) float units[kPanel] = {};
   for (std::size_t n = first; n < last; n += kPanel) {
     const std::size_t count = last - n < kPanel ? last - n : kPanel;
@@ -616,7 +616,7 @@ void multiply_many(const WeightView& w, std::size_t first, std::size_t last, con
     if (x.p.kind == InputKind::int8) {
       const SteppedPanel panel(x.p, scratch);
       stage_stepped(w, n, count, x.p, panel, units);
-      in_groups<3>(0, x.p.rows, [&]<std::size_t X>(std::size_t r) {
+      in_groups<3>(begin, end, [&]<std::size_t X>(std::size_t r) {
         multiply_panel8<X>(panel, units, x, r, count, out + r * y.stride, y.stride);
       });
       continue;
@@ -625,20 +625,22 @@ void multiply_many(const WeightView& w, std::size_t first, std::size_t last, con
     const auto stage =
         w.code == WeightCode::u8 ? stage_bytes<WeightCode::u8> : stage_bytes<WeightCode::i8>;
     stage(w, n, count, scratch);
-    in_groups<4>(0, x.p.rows, [&]<std::size_t X>(std::size_t r) {
+    in_groups<4>(begin, end, [&]<std::size_t X>(std::size_t r) {
       multiply_panel16<X>(w, scratch, units, x, r, count, out + r * y.stride, y.stride);
     });
   }
 }
 
 void multiply(const WeightView& w, std::size_t first, std::size_t last, InputKind kind,
-              const std::byte* packed, std::size_t rows, Rows<float> y, std::byte* scratch) {
-  const Packed p(kind, rows, w.cols);
-  const Inputs x{packed, p};
-  if (rows > kFewRows) return multiply_many(w, first, last, x, y, scratch);
+              const PackedRows& packed, Rows<float> y, std::byte* scratch) {
+  const Packed p(kind, packed.rows, w.cols);
+  const Inputs x{packed.data, p};
+  if (p.rows > kFewRows) {
+    return multiply_many(w, first, last, x, packed.begin, packed.end, y, scratch);
+  }
   if (w.code == WeightCode::u8) return multiply_few_bytes<WeightCode::u8>(w, first, last, x, y);
   if (w.code == WeightCode::i8) return multiply_few_bytes<WeightCode::i8>(w, first, last, x, y);
-  switch (rows) {
+  switch (p.rows) {
     case 1:
       return multiply_few_stepped<1>(w, first, last, x, y);
     case 2:

@@ -477,7 +477,7 @@ void in_groups(std::size_t r, std::size_t rows, Call&& call) {
 }
 
 void multiply_many(const WeightView& w, std::size_t first, std::size_t last, const Inputs& x,
-                   Rows<float> y, std::byte* scratch) {
+                   std::size_t begin, std::size_t end, Rows<float> y, std::byte* scratch) {
   const bool stepped = x.p.kind == InputKind::int8;
   const std::size_t depth = stepped ? x.p.row_bytes : x.p.row_bytes / 2;
   std::byte* expanded = scratch + kPanel * depth;
@@ -515,11 +515,11 @@ void multiply_many(const WeightView& w, std::size_t first, std::size_t last, con
     }
     float* out = y.data + (n - first);
     if (stepped) {
-      in_groups<kInputs8>(0, x.p.rows, [&]<std::size_t X>(std::size_t r) {
+      in_groups<kInputs8>(begin, end, [&]<std::size_t X>(std::size_t r) {
         multiply_panel8<X>(scratch, units, x, r, count, out + r * y.stride, y.stride);
       });
     } else {
-      in_groups<kInputs16>(0, x.p.rows, [&]<std::size_t X>(std::size_t r) {
+      in_groups<kInputs16>(begin, end, [&]<std::size_t X>(std::size_t r) {
         multiply_panel16<X>(scratch, units, x, r, count, out + r * y.stride, y.stride);
       });
     }
@@ -527,13 +527,15 @@ void multiply_many(const WeightView& w, std::size_t first, std::size_t last, con
 }
 
 void multiply(const WeightView& w, std::size_t first, std::size_t last, InputKind kind,
-              const std::byte* packed, std::size_t rows, Rows<float> y, std::byte* scratch) {
-  const Packed p(kind, rows, w.cols);
-  const Inputs x{packed, p};
-  if (rows > kFewRows) return multiply_many(w, first, last, x, y, scratch);
+              const PackedRows& packed, Rows<float> y, std::byte* scratch) {
+  const Packed p(kind, packed.rows, w.cols);
+  const Inputs x{packed.data, p};
+  if (p.rows > kFewRows) {
+    return multiply_many(w, first, last, x, packed.begin, packed.end, y, scratch);
+  }
   if (w.code == WeightCode::u8) return multiply_few_bytes<WeightCode::u8>(w, first, last, x, y);
   if (w.code == WeightCode::i8) return multiply_few_bytes<WeightCode::i8>(w, first, last, x, y);
-  switch (rows) {
+  switch (p.rows) {
     case 1:
       return multiply_few_stepped<1>(w, first, last, x, y);
     case 2:

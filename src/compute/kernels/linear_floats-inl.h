@@ -61,8 +61,11 @@ void expand(const WeightView& w, std::size_t r, float* out) {
 }
 
 void multiply_floats(const WeightView& w, std::size_t first, std::size_t last, InputKind,
-                     const std::byte* packed, std::size_t rows, Rows<float> y, std::byte* scratch) {
-  const Rows<const float> x{reinterpret_cast<const float*>(packed), w.cols};
+                     const PackedRows& inputs, Rows<float> all, std::byte* scratch) {
+  const Rows<const float> x{reinterpret_cast<const float*>(inputs.data) + inputs.begin * w.cols,
+                            w.cols};
+  const Rows<float> y{all.row(inputs.begin), all.stride};
+  const std::size_t rows = inputs.end - inputs.begin;
   const std::byte* data = w.data + first * w.row_bytes;
   if (w.code == WeightCode::f32) {
     return matmul<float>({reinterpret_cast<const float*>(data), w.cols}, x, y, rows, last - first,

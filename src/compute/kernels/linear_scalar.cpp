@@ -25,12 +25,12 @@ void pack_floats(InputKind kind, Rows<const float> x, const std::uint32_t* index
 }
 
 void multiply_floats(const WeightView& w, std::size_t first, std::size_t last, InputKind,
-                     const std::byte* packed, std::size_t rows, Rows<float> y, std::byte* scratch) {
+                     const PackedRows& inputs, Rows<float> y, std::byte* scratch) {
   auto* row = reinterpret_cast<float*>(scratch);
   for (std::size_t n = first; n < last; ++n) {
     copy_row(w, n, row);
-    for (std::size_t r = 0; r < rows; ++r) {
-      const float* x = reinterpret_cast<const float*>(packed) + r * w.cols;
+    for (std::size_t r = inputs.begin; r < inputs.end; ++r) {
+      const float* x = reinterpret_cast<const float*>(inputs.data) + r * w.cols;
       float sum = 0;
       for (std::size_t k = 0; k < w.cols; ++k) sum += x[k] * row[k];
       y.row(r)[n - first] = sum;
@@ -124,16 +124,15 @@ float weight_integers(const WeightView& w, std::size_t n, std::int32_t* out) {
 }
 
 void multiply_integers(const WeightView& w, std::size_t first, std::size_t last, InputKind kind,
-                       const std::byte* packed, std::size_t rows, Rows<float> y,
-                       std::byte* scratch) {
+                       const PackedRows& inputs, Rows<float> y, std::byte* scratch) {
   auto* row = reinterpret_cast<std::int32_t*>(scratch);
   const std::size_t block = block_of(kind, w.cols);
   const std::size_t blocks = blocks_of(kind, w.cols);
-  const auto* scales = reinterpret_cast<const float*>(packed + scales_at(rows, w.cols));
+  const auto* scales = reinterpret_cast<const float*>(inputs.data + scales_at(inputs.rows, w.cols));
   for (std::size_t n = first; n < last; ++n) {
     const float scale = weight_integers(w, n, row);
-    for (std::size_t r = 0; r < rows; ++r) {
-      const auto* x = reinterpret_cast<const std::int16_t*>(packed) + r * w.cols;
+    for (std::size_t r = inputs.begin; r < inputs.end; ++r) {
+      const auto* x = reinterpret_cast<const std::int16_t*>(inputs.data) + r * w.cols;
       const auto sum_of = [&](std::size_t b) {
         std::int64_t sum = 0;
         const std::size_t end = std::min(w.cols, (b + 1) * block);
