@@ -12,7 +12,7 @@ void ModelOptions::add_numerics_to(CLI::App& command, const std::string& default
   command
       .add_option("--compute", compute,
                   "Numerics: f32 as the reference implementation, or fast: inputs of the large "
-                  "products in bf16 or 16-bit integers, KV cache in bf16")
+                  "products in bf16 or in integers of 8 or 16 bits, KV cache in bf16")
       ->check(CLI::IsMember({"f32", "fast"}))
       ->default_val(default_compute);
   command.add_flag("--deterministic", deterministic,
