@@ -46,12 +46,52 @@ SequenceView Sequence::view(std::size_t position) {
   return out;
 }
 
-SequenceView Sequence::begin_step(std::size_t count) {
-  require_whole();
+// Only the last page can be part full; a fork may hold it too.
+bool Sequence::shares_last(std::size_t group) const {
+  return length() % kPage != 0 && pages_[group].back().use_count() > 1;
+}
+
+std::size_t Sequence::bytes_for_step(std::size_t count) const {
+  std::size_t bytes = 0;
   for (std::size_t g = 0; g < pages_.size(); ++g) {
     if (layout_->page_bytes(g) == 0) continue;
-    // Only the last page can be part full; a fork may hold it too.
-    if (length() % kPage != 0 && pages_[g].back().use_count() > 1) {
+    const std::size_t pages =
+        pages_for(length() + count) - pages_[g].size() + (shares_last(g) ? 1 : 0);
+    bytes += pages * layout_->page_bytes(g);
+  }
+  return bytes;
+}
+
+std::size_t Sequence::bytes() const {
+  std::size_t bytes = tail_.size() * sizeof(float);
+  for (std::size_t g = 0; g < pages_.size(); ++g) {
+    bytes += pages_[g].size() * layout_->page_bytes(g);
+  }
+  return bytes;
+}
+
+SequenceView Sequence::begin_step(std::size_t count) {
+  require_whole();
+  try {
+    make_room(count);
+  } catch (...) {
+    cancel_step();
+    throw;
+  }
+  SequenceView out = view(length());
+  in_step_ = true;
+  return out;
+}
+
+void Sequence::cancel_step() {
+  for (auto& pages : pages_) pages.resize(std::min(pages.size(), pages_for(length())));
+  in_step_ = false;
+}
+
+void Sequence::make_room(std::size_t count) {
+  for (std::size_t g = 0; g < pages_.size(); ++g) {
+    if (layout_->page_bytes(g) == 0) continue;
+    if (shares_last(g)) {
       PagePool::Page copy = pool_->allocate(g);
       std::memcpy(copy.get(), pages_[g].back().get(), layout_->page_bytes(g));
       pages_[g].back() = std::move(copy);
@@ -61,9 +101,6 @@ SequenceView Sequence::begin_step(std::size_t count) {
     }
   }
   tokens_.reserve(length() + count);
-  SequenceView out = view(length());
-  in_step_ = true;
-  return out;
 }
 
 void Sequence::end_step(std::span<const TokenId> tokens) {

@@ -31,9 +31,17 @@ class Sequence {
   std::size_t length() const { return tokens_.size(); }
   const std::vector<TokenId>& tokens() const { return tokens_; }
 
-  /// Makes room for `count` more tokens. The view stays valid until end_step().
+  /// Bytes of pages that begin_step(count) would take from the pool.
+  std::size_t bytes_for_step(std::size_t count) const;
+  /// Bytes of the pages it holds, shared ones too, and of its CCA tail.
+  std::size_t bytes() const;
+
+  /// Makes room for `count` more tokens; when that throws, the state is as before. The view stays
+  /// valid until end_step().
   SequenceView begin_step(std::size_t count);
   void end_step(std::span<const TokenId> tokens);
+  /// Undoes begin_step(), as long as nothing was written to the view.
+  void cancel_step();
 
   /// Roll-back in two halves. The first drops everything after the first `length` tokens, and hands
   /// out a view for running the last of the kept tokens again, from `view.position` on, which makes
@@ -45,6 +53,8 @@ class Sequence {
  private:
   explicit Sequence(const Sequence&) = default;  // fork()
   void require_whole() const;
+  bool shares_last(std::size_t group) const;
+  void make_room(std::size_t count);
   SequenceView view(std::size_t position);
 
   const StateLayout* layout_;

@@ -15,7 +15,7 @@ Runner::Runner(std::shared_ptr<const Checkpoint> checkpoint, RunnerOptions optio
     : model_(std::move(checkpoint), options.compute,
              kernels_of(selected_isa(), options.deterministic)),
       pool_(options.threads),
-      pages_(std::make_shared<PagePool>(model_.layout())),
+      pages_(std::make_shared<PagePool>(model_.layout(), options.kv_memory)),
       initial_tail_(std::make_shared<const std::vector<float>>(model_.initial_tail())),
       chunk_(std::max<std::size_t>(1, options.chunk)) {
   if (options.screen_head) model_.screen_head(pool_);
@@ -74,8 +74,13 @@ std::span<const float> Runner::step(std::span<const Item> items, Trace* trace) {
   }
   std::vector<StepItem> batch;
   batch.reserve(items.size());
-  for (const Item& item : items) {
-    batch.push_back({item.sequence.begin_step(item.tokens.size()), item.tokens, item.logits});
+  try {
+    for (const Item& item : items) {
+      batch.push_back({item.sequence.begin_step(item.tokens.size()), item.tokens, item.logits});
+    }
+  } catch (...) {
+    for (std::size_t i = 0; i < batch.size(); ++i) items[i].sequence.cancel_step();
+    throw;
   }
   model_.forward(batch, activations_, pool_, trace);
   for (const Item& item : items) item.sequence.end_step(item.tokens);

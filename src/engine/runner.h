@@ -19,7 +19,8 @@ struct RunnerOptions {
   int threads = 0;             ///< 0: every core this process may use
   std::size_t chunk = 2048;    ///< most tokens of one prompt in one step; bounds the work space
   bool deterministic = false;  ///< the same bits whatever a token's batch mates and chunk are
-  bool screen_head = false;    ///< feed() may take logits by the screened head (HeadScreen)
+  std::size_t kv_memory = PagePool::kUnlimited;  ///< bytes for K and V of all sequences together
+  bool screen_head = false;  ///< feed() may take logits by the screened head (HeadScreen)
 };
 
 /// A loaded model with what running it takes: threads, KV pages, work space. One thread of control.
@@ -39,6 +40,7 @@ class Runner {
   const ModelConfig& config() const { return model_.config(); }
   const Model& model() const { return model_; }
   int threads() const { return pool_.threads(); }
+  const PagePool& pages() const { return *pages_; }
 
   Sequence new_sequence();
 
@@ -52,7 +54,8 @@ class Runner {
 
   /// One forward pass over all items. Returns the logits [rows asked for, vocab] in the order of
   /// the items, valid until the next call. Throws Error, before any state changes, for a token
-  /// outside the vocabulary, no tokens, or a sequence that would pass the model's context.
+  /// outside the vocabulary, no tokens, a sequence that would pass the model's context, or when KV
+  /// memory runs out.
   std::span<const float> step(std::span<const Item> items, Trace* trace = nullptr);
 
   /// Rows of the LM head that the last step read for each of its logits rows: all of them, or those

@@ -1,0 +1,120 @@
+#include "cache/prefix_cache.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace zaya {
+namespace {
+
+/// How many tokens two runs share from their begin.
+std::size_t shared(std::span<const TokenId> a, std::span<const TokenId> b) {
+  const auto ends = std::mismatch(a.begin(), a.end(), b.begin(), b.end());
+  return static_cast<std::size_t>(ends.first - a.begin());
+}
+
+}  // namespace
+
+PrefixCache::PrefixCache(std::size_t most_entries, std::size_t replay_tokens)
+    : most_entries_(most_entries), replay_tokens_(replay_tokens) {}
+
+PrefixCache::~PrefixCache() {
+  while (evict()) {
+  }
+}
+
+std::optional<PrefixCache::Hit> PrefixCache::find(std::span<const TokenId> tokens) {
+  Node* node = &root_;   // the deepest that shares a token of its edge
+  Node* whole = &root_;  // the deepest with an entry that is a prefix of the tokens
+  std::size_t whole_length = 0;
+  std::size_t length = 0;
+  while (length < tokens.size()) {
+    const auto child = node->children.find(tokens[length]);
+    if (child == node->children.end()) break;
+    node = child->second.get();
+    const std::size_t same = shared(node->edge, tokens.subspan(length));
+    length += same;
+    if (same < node->edge.size()) break;
+    if (node->entry) {
+      whole = node;
+      whole_length = length;
+    }
+  }
+  if (length == 0) return std::nullopt;
+  if (whole_length != 0 && length - whole_length <= replay_tokens_) {
+    node = whole;
+    length = whole_length;
+  } else if (length <= replay_tokens_) {
+    return std::nullopt;  // to roll back to so little is to compute all of it
+  }
+  // Whatever lies below shares as much.
+  while (!node->entry) node = node->children.begin()->second.get();
+  const auto entry = *node->entry;
+  entries_.splice(entries_.begin(), entries_, entry);
+  return Hit{entry->sequence.fork(), length};
+}
+
+/// Puts a node into the edge above `child`, after its first `at` tokens.
+PrefixCache::Node* PrefixCache::split(Node* child, std::size_t at) {
+  Node* parent = child->parent;
+  std::unique_ptr<Node>& place = parent->children.at(child->edge.front());
+  auto middle = std::make_unique<Node>();
+  middle->parent = parent;
+  middle->edge.assign(child->edge.begin(), child->edge.begin() + static_cast<std::ptrdiff_t>(at));
+  child->edge.erase(child->edge.begin(), child->edge.begin() + static_cast<std::ptrdiff_t>(at));
+  child->parent = middle.get();
+  const TokenId next = child->edge.front();
+  middle->children.emplace(next, std::move(place));
+  place = std::move(middle);
+  return place.get();
+}
+
+void PrefixCache::insert(Sequence sequence) {
+  if (most_entries_ == 0 || sequence.length() == 0) return;
+  const std::span<const TokenId> tokens = sequence.tokens();
+  Node* node = &root_;
+  for (std::size_t length = 0; length < tokens.size();) {
+    const auto found = node->children.find(tokens[length]);
+    if (found == node->children.end()) {
+      auto leaf = std::make_unique<Node>();
+      leaf->parent = node;
+      leaf->edge.assign(tokens.begin() + static_cast<std::ptrdiff_t>(length), tokens.end());
+      node = node->children.emplace(tokens[length], std::move(leaf)).first->second.get();
+      break;
+    }
+    node = found->second.get();
+    const std::size_t same = shared(node->edge, tokens.subspan(length));
+    length += same;
+    if (same < node->edge.size()) node = split(node, same);
+  }
+  if (node->entry) entries_.erase(*node->entry);
+  entries_.push_front({std::move(sequence), node});
+  node->entry = entries_.begin();
+  while (entries_.size() > most_entries_) evict();
+}
+
+/// Takes a node without an entry out of the tree, and what it leaves without use.
+void PrefixCache::remove(Node* node) {
+  while (node != &root_ && !node->entry && node->children.empty()) {
+    Node* parent = node->parent;
+    parent->children.erase(node->edge.front());
+    node = parent;
+  }
+  if (node == &root_ || node->entry || node->children.size() != 1) return;
+  // One way on: the child takes the node's place.
+  std::unique_ptr<Node> child = std::move(node->children.begin()->second);
+  child->edge.insert(child->edge.begin(), node->edge.begin(), node->edge.end());
+  child->parent = node->parent;
+  std::unique_ptr<Node>& place = node->parent->children.at(node->edge.front());
+  place = std::move(child);
+}
+
+bool PrefixCache::evict() {
+  if (entries_.empty()) return false;
+  Node* node = entries_.back().node;
+  node->entry.reset();
+  entries_.pop_back();
+  remove(node);
+  return true;
+}
+
+}  // namespace zaya

@@ -1,0 +1,349 @@
+#include "engine/scheduler.h"
+
+#include <algorithm>
+#include <iterator>
+#include <limits>
+#include <span>
+#include <utility>
+
+#include <fmt/format.h>
+
+#include "base/error.h"
+
+namespace zaya {
+namespace {
+
+constexpr std::size_t kPage = StateLayout::kPageTokens;
+constexpr std::size_t kMostChoices = 1024;
+
+std::size_t page_bytes(const StateLayout& layout) {
+  std::size_t bytes = 0;
+  for (std::size_t g = 0; g < StateLayout::kGroups; ++g) bytes += layout.page_bytes(g);
+  return bytes;
+}
+
+}  // namespace
+
+std::size_t Scheduler::Choice::length() const {
+  return job->request.prompt.size() + generation.tokens().size();
+}
+
+std::vector<TokenId> Scheduler::Choice::tokens(std::size_t from, std::size_t count) const {
+  const std::vector<TokenId>& prompt = job->request.prompt;
+  const std::vector<TokenId>& output = generation.tokens();
+  std::vector<TokenId> out;
+  out.reserve(count);
+  for (std::size_t i = from; i < from + count; ++i) {
+    out.push_back(i < prompt.size() ? prompt[i] : output[i - prompt.size()]);
+  }
+  return out;
+}
+
+Scheduler::Scheduler(Runner& runner, std::shared_ptr<const ModelText> text,
+                     SchedulerOptions options)
+    : runner_(runner),
+      text_(std::move(text)),
+      options_(options),
+      cache_(options.cached_sequences, runner.model().layout().replay_tokens()) {
+  options_.step_tokens = std::max<std::size_t>(1, options_.step_tokens);
+  options_.max_running = std::max<std::size_t>(1, options_.max_running);
+}
+
+std::size_t Scheduler::bytes_for(std::size_t tokens) const {
+  return (tokens + kPage - 1) / kPage * page_bytes(runner_.model().layout());
+}
+
+std::size_t Scheduler::capacity() const {
+  const std::size_t budget = runner_.pages().budget();
+  if (budget == PagePool::kUnlimited) return std::numeric_limits<std::size_t>::max();
+  return budget / page_bytes(runner_.model().layout()) * kPage;
+}
+
+RequestId Scheduler::submit(Request request) {
+  check_prompt(runner_.config(), request.prompt);
+  if (request.n == 0 || request.n > kMostChoices) {
+    throw Error({.where = "n",
+                 .what = "number of choices out of range",
+                 .expected = fmt::format("1 to {}", kMostChoices),
+                 .found = std::to_string(request.n)});
+  }
+  const std::size_t wanted = request.prompt.size() + request.params.max_tokens.value_or(1);
+  if (wanted > capacity()) {
+    throw Error({.where = "KV memory",
+                 .what = "prompt and max_tokens can never fit",
+                 .expected = fmt::format("at most {} tokens ({} bytes)", capacity(),
+                                         runner_.pages().budget()),
+                 .found = fmt::format("{} tokens ({} bytes)", wanted, bytes_for(wanted))});
+  }
+  if (!request.params.max_tokens && capacity() < runner_.config().max_positions) {
+    request.params.max_tokens = capacity() - request.prompt.size();
+  }
+  const auto job = std::make_shared<Job>();
+  job->request = std::move(request);
+  Choices choices;
+  for (std::size_t i = 0; i < job->request.n; ++i) {
+    choices.push_back(
+        {.job = job,
+         .index = i,
+         .generation = Generation(text_, job->request.params, job->request.prompt,
+                                  {.split_reasoning = job->request.split_reasoning, .stream = i}),
+         .forks = i > 0});
+    choices.back().stats.prompt_tokens = job->request.prompt.size();
+  }
+  const std::lock_guard lock(inbox_lock_);
+  job->id = next_id_++;
+  submitted_.splice(submitted_.end(), choices);
+  return job->id;
+}
+
+void Scheduler::cancel(RequestId request) {
+  const std::lock_guard lock(inbox_lock_);
+  cancelled_.push_back(request);
+}
+
+void Scheduler::clear_cache() {
+  while (cache_.evict()) {
+  }
+}
+
+/// Rank: priority, then who came first.
+bool Scheduler::before(const Choice& a, const Choice& b) {
+  if (a.job->request.priority != b.job->request.priority) {
+    return a.job->request.priority > b.job->request.priority;
+  }
+  return a.job->id != b.job->id ? a.job->id < b.job->id : a.index < b.index;
+}
+
+void Scheduler::move_by_rank(Choices& from, Choices::iterator choice, Choices& to) {
+  const auto at =
+      std::find_if(to.begin(), to.end(), [&](const Choice& c) { return before(*choice, c); });
+  to.splice(at, from, choice);
+}
+
+void Scheduler::take_inbox() {
+  Choices arrived;
+  std::vector<RequestId> cancelled;
+  {
+    const std::lock_guard lock(inbox_lock_);
+    arrived.swap(submitted_);
+    cancelled.swap(cancelled_);
+  }
+  while (!arrived.empty()) move_by_rank(arrived, arrived.begin(), waiting_);
+  for (const RequestId id : cancelled) {
+    for (Choices* list : {&running_, &waiting_}) {
+      for (auto it = list->begin(); it != list->end();) {
+        const auto choice = it++;
+        if (choice->job->id == id) close(*list, choice, {});
+      }
+    }
+  }
+}
+
+/// Lets the last in rank of those that hold memory and have no part in this step wait. Of all
+/// others only those after `choice`, or only those of lower priority, may be asked.
+bool Scheduler::preempt_below(const Choice& choice, bool lower_priority_only) {
+  for (auto it = running_.rbegin(); it != running_.rend(); ++it) {
+    const bool below = lower_priority_only
+                           ? it->job->request.priority < choice.job->request.priority
+                           : before(choice, *it);
+    if (!below) return false;
+    if (it->planned) continue;
+    it->sequence.reset();
+    ++it->stats.preemptions;
+    move_by_rank(running_, std::prev(it.base()), waiting_);
+    return true;
+  }
+  return false;
+}
+
+/// Gives a waiting choice its sequence, with what the cache has of it. False when there is no room.
+bool Scheduler::start(Choices::iterator choice) {
+  const std::size_t length = choice->length();
+  std::optional<PrefixCache::Hit> hit = cache_.find(choice->tokens(0, length - 1));
+  const std::size_t common = hit ? hit->common : 0;
+  // The whole pages of the hit are there; a page each lets those that run go on meanwhile.
+  const std::size_t needed =
+      bytes_for(length) - bytes_for(common / kPage * kPage) + running_.size() * bytes_for(1);
+  const PagePool& pages = runner_.pages();
+  while (needed > pages.budget() - pages.bytes_in_use()) {
+    if (cache_.evict() || preempt_below(*choice, /*lower_priority_only=*/true)) continue;
+    // Alone, it fits: submit() saw to that.
+    if (running_.empty() && pages.bytes_in_use() == 0) break;
+    if (running_.empty() && hit) {
+      hit.reset();
+      return start(choice);
+    }
+    return false;
+  }
+  Sequence sequence = hit ? std::move(hit->sequence) : runner_.new_sequence();
+  runner_.rollback(sequence, sequence.length() - common);
+  choice->sequence = std::move(sequence);
+  if (!choice->started) {
+    choice->started = Clock::now();
+    choice->stats.cached_tokens = common;
+  }
+  return true;
+}
+
+void Scheduler::admit() {
+  for (auto it = waiting_.begin(); it != waiting_.end();) {
+    if (running_.size() >= options_.max_running) return;
+    const auto choice = it++;
+    if (choice->forks) continue;
+    if (!start(choice)) return;  // in order: what came later must not starve it
+    move_by_rank(waiting_, choice, running_);
+  }
+}
+
+bool Scheduler::make_room(Choices::iterator choice, std::size_t tokens) {
+  const PagePool& pages = runner_.pages();
+  for (;;) {
+    const std::size_t bytes = choice->sequence->bytes_for_step(tokens);
+    if (reserved_ + bytes <= pages.budget() - pages.bytes_in_use()) {
+      reserved_ += bytes;
+      return true;
+    }
+    if (!cache_.evict() && !preempt_below(*choice, /*lower_priority_only=*/false)) return false;
+  }
+}
+
+void Scheduler::plan(Choices::iterator choice, std::size_t tokens) {
+  choice->planned = true;  // before room is made: it must not make room for itself
+  if (!make_room(choice, tokens)) {
+    choice->planned = false;
+    return;
+  }
+  parts_.push_back({choice, choice->tokens(choice->sequence->length(), tokens)});
+}
+
+void Scheduler::plan_step() {
+  parts_.clear();
+  reserved_ = 0;
+  const auto each = [&](auto&& f) {
+    for (auto it = running_.begin(); it != running_.end();) {
+      const auto choice = it;
+      f(choice);  // may take others after it out of the list, never itself
+      it = std::next(choice);
+    }
+  };
+  std::size_t reading = 0;
+  each([&](Choices::iterator choice) {
+    if (choice->pending() == 1) {
+      plan(choice, 1);
+    } else {
+      ++reading;
+    }
+  });
+  // Prompts share what is left; there is always something, so that they come to an end.
+  std::size_t left = std::max(options_.step_tokens - std::min(options_.step_tokens, parts_.size()),
+                              std::max<std::size_t>(1, options_.step_tokens / 4));
+  each([&](Choices::iterator choice) {
+    if (choice->planned || choice->pending() == 1 || left == 0) return;
+    const std::size_t share = (left + reading - 1) / std::max<std::size_t>(1, reading);
+    const std::size_t tokens = std::min(choice->pending(), share);
+    plan(choice, tokens);
+    if (choice->planned) left -= tokens;
+    if (reading > 1) --reading;
+  });
+}
+
+void Scheduler::run_step() {
+  std::vector<Runner::Item> items;
+  items.reserve(parts_.size());
+  for (const Part& part : parts_) {
+    const bool all = part.tokens.size() == part.choice->pending();
+    items.push_back({*part.choice->sequence, part.tokens, all ? Logits::screened : Logits::none});
+  }
+  std::span<const float> logits;
+  try {
+    logits = runner_.step(items);
+  } catch (const std::exception& error) {
+    for (const Part& part : parts_) close(running_, part.choice, error.what());
+    return;
+  }
+  const std::size_t vocab = runner_.config().vocab;
+  for (std::size_t i = 0; i < parts_.size(); ++i) {
+    parts_[i].choice->planned = false;
+    if (items[i].logits == Logits::none) continue;
+    take_logits(parts_[i].choice, logits.first(vocab));
+    logits = logits.subspan(vocab);
+  }
+}
+
+/// The logits after the last token of a choice, and of those that fork from it here.
+void Scheduler::take_logits(Choices::iterator choice, std::span<const float> logits) {
+  std::vector<Choices::iterator> siblings;
+  if (choice->generation.tokens().empty()) {
+    for (auto it = waiting_.begin(); it != waiting_.end(); ++it) {
+      if (it->forks && it->job == choice->job) siblings.push_back(it);
+    }
+  }
+  for (const auto& sibling : siblings) {
+    sibling->sequence = choice->sequence->fork();
+    sibling->forks = false;
+    sibling->started = Clock::now();
+    sibling->stats.cached_tokens = sibling->stats.prompt_tokens;
+    move_by_rank(waiting_, sibling, running_);
+  }
+  emit(choice, logits);
+  for (const auto& sibling : siblings) emit(sibling, logits);
+}
+
+void Scheduler::emit(Choices::iterator choice, std::span<const float> logits) {
+  RequestEvent event{.request = choice->job->id, .choice = choice->index};
+  try {
+    event.token = choice->generation.step(logits, workspace_);
+  } catch (const Error& error) {
+    return close(running_, choice, error.what());
+  }
+  if (!choice->first_token) choice->first_token = Clock::now();
+  event.finish = event.token->finish;
+  if (event.finish) return end(running_, choice, std::move(event));
+  if (choice->job->request.on_event) choice->job->request.on_event(event);
+}
+
+/// Ends a choice from outside, or because of an error.
+void Scheduler::close(Choices& in, Choices::iterator choice, const std::string& error) {
+  RequestEvent event{.request = choice->job->id, .choice = choice->index, .error = error};
+  event.rest = choice->generation.finish(FinishReason::cancelled);
+  event.finish = choice->generation.finish_reason();
+  if (!error.empty()) choice->sequence.reset();
+  end(in, choice, std::move(event));
+}
+
+void Scheduler::end(Choices& in, Choices::iterator choice, RequestEvent event) {
+  const auto seconds = [](Clock::time_point from, Clock::time_point to) {
+    return std::chrono::duration<double>(to - from).count();
+  };
+  const Clock::time_point now = Clock::now();
+  const Clock::time_point started = choice->started.value_or(now);
+  const Clock::time_point first = choice->first_token.value_or(now);
+  RequestStats& stats = choice->stats;
+  stats.queue_seconds = seconds(choice->job->submitted, started);
+  stats.prefill_seconds = seconds(started, first);
+  stats.decode_seconds = seconds(first, now);
+  stats.output_tokens = choice->generation.tokens().size();
+  event.stats = stats;
+  if (choice->sequence) cache_.insert(std::move(*choice->sequence));
+  // Those that wait to fork from it need another to read the prompt.
+  if (!choice->first_token) {
+    const auto heir = std::find_if(waiting_.begin(), waiting_.end(), [&](const Choice& c) {
+      return c.forks && c.job == choice->job;
+    });
+    if (heir != waiting_.end()) heir->forks = false;
+  }
+  const std::shared_ptr<Job> job = choice->job;
+  in.erase(choice);
+  if (job->request.on_event) job->request.on_event(event);
+}
+
+bool Scheduler::step() {
+  take_inbox();
+  admit();
+  if (running_.empty()) return false;
+  plan_step();
+  run_step();
+  return true;
+}
+
+}  // namespace zaya

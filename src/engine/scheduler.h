@@ -1,0 +1,165 @@
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <list>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "cache/prefix_cache.h"
+#include "engine/generation.h"
+#include "engine/runner.h"
+
+namespace zaya {
+
+using RequestId = std::uint64_t;
+
+/// How one choice of a request fared.
+struct RequestStats {
+  double queue_seconds = 0;    ///< before its first step
+  double prefill_seconds = 0;  ///< to its first token
+  double decode_seconds = 0;   ///< from there to the end
+  std::size_t prompt_tokens = 0;
+  std::size_t cached_tokens = 0;  ///< of the prompt, found in the prefix cache or in its siblings
+  std::size_t output_tokens = 0;
+  std::size_t preemptions = 0;  ///< times it gave its memory to another and was computed again
+};
+
+/// What happened to one choice of a request.
+struct RequestEvent {
+  RequestId request = 0;
+  std::size_t choice = 0;                ///< of n
+  std::optional<TokenEvent> token = {};  ///< a new token
+  // The last event of a choice has these:
+  std::optional<FinishReason> finish = {};  ///< cancelled, too, when it failed
+  RequestStats stats = {};
+  OutputText::Piece rest = {};  ///< text that no token brought, when it was cancelled or failed
+  std::string error = {};       ///< what went wrong; empty unless it failed
+};
+
+struct Request {
+  std::vector<TokenId> prompt;
+  SamplingParams params = {};
+  std::size_t n = 1;  ///< choices: outputs from the same prompt, which is computed once
+  int priority = 0;   ///< higher goes first, and may take the memory of lower ones
+  bool split_reasoning = false;
+  /// Sees every event, on the thread that calls Scheduler::step(). Must not throw. May submit and
+  /// cancel.
+  std::function<void(const RequestEvent&)> on_event = {};
+};
+
+struct SchedulerOptions {
+  /// Most new tokens of one step: bounds how long a prompt holds up the outputs beside it.
+  std::size_t step_tokens = 512;
+  std::size_t max_running = 64;        ///< sequences that hold memory at once
+  std::size_t cached_sequences = 256;  ///< finished ones kept for their prefixes; 0: none
+};
+
+/// Runs many requests over one model: continuous batching. Each step takes one token of every
+/// output and, from what is left of its budget, equal parts of the prompts that are being read.
+///
+/// Memory for K and V is the Runner's budget. When it is used up, cached prefixes go first, then
+/// the sequence that came last among those of the lowest priority: it waits, and is computed again
+/// from its tokens later, with the same output. A request that could never fit is refused at once.
+///
+/// step() belongs to one thread; submit() and cancel() may be called from any.
+class Scheduler {
+ public:
+  /// `runner` must outlive it, and nobody else may step it meanwhile.
+  Scheduler(Runner& runner, std::shared_ptr<const ModelText> text, SchedulerOptions options = {});
+
+  /// Throws Error for a prompt or parameters that are not valid, or when prompt and max_tokens do
+  /// not fit the KV memory. Without max_tokens, an output may be as long as the memory allows.
+  RequestId submit(Request request);
+
+  /// Ends all choices of a request, at the next step; each gets its last event. Nothing happens if
+  /// there is no such request.
+  void cancel(RequestId request);
+
+  /// One step. False when there was nothing to do.
+  bool step();
+
+  /// Choices that hold memory, and choices that wait.
+  std::size_t running() const { return running_.size(); }
+  std::size_t waiting() const { return waiting_.size(); }
+  const PrefixCache& cache() const { return cache_; }
+  /// Lets all cached prefixes go.
+  void clear_cache();
+
+ private:
+  using Clock = std::chrono::steady_clock;
+
+  /// What the choices of one request share.
+  struct Job {
+    RequestId id;
+    Request request;
+    Clock::time_point submitted = Clock::now();
+  };
+
+  /// One output. Its tokens are the prompt and what was generated; its sequence, while it has one,
+  /// holds the first of them.
+  struct Choice {
+    std::shared_ptr<Job> job;
+    std::size_t index;
+    Generation generation;
+    std::optional<Sequence> sequence = {};
+    bool forks = false;    ///< waits for another choice's prompt, to fork from it
+    bool planned = false;  ///< takes part in this step
+    RequestStats stats = {};
+    std::optional<Clock::time_point> started = {};
+    std::optional<Clock::time_point> first_token = {};
+
+    std::size_t length() const;
+    std::vector<TokenId> tokens(std::size_t from, std::size_t count) const;
+    std::size_t pending() const { return length() - sequence->length(); }
+  };
+  using Choices = std::list<Choice>;  // in order of rank
+
+  /// Part of a step.
+  struct Part {
+    Choices::iterator choice;
+    std::vector<TokenId> tokens;
+  };
+
+  static bool before(const Choice& a, const Choice& b);
+  static void move_by_rank(Choices& from, Choices::iterator choice, Choices& to);
+
+  void take_inbox();
+  void admit();
+  bool start(Choices::iterator choice);
+  bool make_room(Choices::iterator choice, std::size_t tokens);
+  bool preempt_below(const Choice& choice, bool lower_priority_only);
+  void plan(Choices::iterator choice, std::size_t tokens);
+  void plan_step();
+  void run_step();
+  void take_logits(Choices::iterator choice, std::span<const float> logits);
+  void emit(Choices::iterator choice, std::span<const float> logits);
+  void close(Choices& in, Choices::iterator choice, const std::string& error);
+  void end(Choices& in, Choices::iterator choice, RequestEvent event);
+  /// Bytes of the pages of so many tokens.
+  std::size_t bytes_for(std::size_t tokens) const;
+  std::size_t capacity() const;
+
+  Runner& runner_;
+  std::shared_ptr<const ModelText> text_;
+  SchedulerOptions options_;
+  PrefixCache cache_;
+  SamplerWorkspace workspace_;
+
+  Choices waiting_;  // without a sequence; siblings wait here for the first choice's prompt
+  Choices running_;
+  std::vector<Part> parts_;
+  std::size_t reserved_ = 0;  // bytes that the parts planned so far will take
+
+  std::mutex inbox_lock_;
+  RequestId next_id_ = 1;
+  Choices submitted_;
+  std::vector<RequestId> cancelled_;
+};
+
+}  // namespace zaya

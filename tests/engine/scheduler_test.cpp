@@ -1,0 +1,358 @@
+// Many requests over one model: whatever runs beside a request, is cached, cancelled or preempted,
+// its output is the one it has alone.
+#include "engine/scheduler.h"
+
+#include <algorithm>
+#include <filesystem>
+#include <map>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <gtest/gtest.h>
+
+#include "base/error.h"
+#include "base/random.h"
+
+namespace zaya {
+namespace {
+
+constexpr std::size_t kPage = StateLayout::kPageTokens;
+
+struct Golden {
+  std::shared_ptr<const Checkpoint> checkpoint;
+  std::shared_ptr<const ModelText> text;
+};
+
+Golden golden(const std::string& name) {
+  const auto folder = std::filesystem::path(ZAYA_TEST_DATA) / "goldens" / name;
+  auto checkpoint = std::make_shared<const Checkpoint>(Checkpoint::open(folder));
+  auto text = std::make_shared<ModelText>(load_model_text(folder, checkpoint->config()));
+  return {std::move(checkpoint), std::move(text)};
+}
+
+Runner make_runner(const Golden& model, std::size_t kv_memory = PagePool::kUnlimited) {
+  return Runner(
+      model.checkpoint,
+      {.compute = Compute::f32, .threads = 1, .deterministic = true, .kv_memory = kv_memory});
+}
+
+/// What the model says to a prompt when nothing else runs, to compare with.
+class Alone {
+ public:
+  explicit Alone(const Golden& model) : model_(model), runner_(make_runner(model)) {}
+
+  const std::vector<TokenId>& operator()(const Request& request, std::size_t choice) {
+    const Key key{request.prompt, request.params.seed, request.params.temperature,
+                  *request.params.max_tokens, choice};
+    const auto [it, fresh] = outputs_.try_emplace(key);
+    if (!fresh) return it->second;
+    Generation generation(model_.text, request.params, request.prompt, {.stream = choice});
+    Sequence sequence = runner_.new_sequence();
+    generate(generation, feed_of(runner_, sequence), request.prompt, {},
+             [](const TokenEvent&) { return true; });
+    return it->second = generation.tokens();
+  }
+
+ private:
+  using Key = std::tuple<std::vector<TokenId>, std::uint64_t, double, std::size_t, std::size_t>;
+
+  const Golden& model_;
+  Runner runner_;
+  std::map<Key, std::vector<TokenId>> outputs_;
+};
+
+/// What the events of a request added up to.
+struct Seen {
+  std::vector<TokenId> tokens;
+  std::optional<RequestEvent> last;
+};
+
+class Outputs {
+ public:
+  Seen& of(RequestId request, std::size_t choice = 0) { return seen_[{request, choice}]; }
+
+ private:
+  std::map<std::pair<RequestId, std::size_t>, Seen> seen_;
+};
+
+std::function<void(const RequestEvent&)> collect(Outputs& outputs) {
+  return [&outputs](const RequestEvent& event) {
+    Seen& seen = outputs.of(event.request, event.choice);
+    ASSERT_FALSE(seen.last) << "nothing comes after the last event";
+    if (event.token) seen.tokens.push_back(event.token->token);
+    if (event.finish) seen.last = event;
+  };
+}
+
+std::vector<TokenId> tokens_of(std::uint64_t seed, std::size_t count) {
+  Random random(seed);
+  std::vector<TokenId> out(count);
+  for (TokenId& t : out) t = static_cast<TokenId>(3 + random.next() % 300);
+  return out;
+}
+
+std::size_t page_bytes(const Runner& runner) {
+  return runner.model().layout().page_bytes(0) + runner.model().layout().page_bytes(1);
+}
+
+class Schedules : public testing::TestWithParam<std::string> {};
+
+INSTANTIATE_TEST_SUITE_P(Goldens, Schedules, testing::Values("native", "native-sliding"),
+                         [](const auto& name) {
+                           return name.param == "native" ? "native" : "sliding";
+                         });
+
+TEST_P(Schedules, EveryRequestGetsTheOutputItHasAlone) {
+  const Golden model = golden(GetParam());
+  Alone alone(model);
+  // 4 pages hold the longest request.
+  std::vector<std::unique_ptr<Runner>> runners;
+  const std::size_t bytes = page_bytes(make_runner(model));
+  for (const std::size_t pages : {4, 5, 7, 12, 1000}) {
+    runners.push_back(std::make_unique<Runner>(make_runner(model, pages * bytes)));
+  }
+  std::size_t preemptions = 0;
+  std::size_t cached = 0;
+  std::size_t cancelled = 0;
+  constexpr int kSchedules = 1000;
+  for (int schedule = 0; schedule < kSchedules; ++schedule) {
+    SCOPED_TRACE("schedule " + std::to_string(schedule));
+    Random random(11, static_cast<std::uint64_t>(schedule));
+    const auto pick = [&](std::initializer_list<std::size_t> values) {
+      return values.begin()[random.next() % values.size()];
+    };
+    Runner& runner = *runners[random.next() % runners.size()];
+    Scheduler scheduler(runner, model.text,
+                        {.step_tokens = pick({1, 3, 16, 40, 512}),
+                         .max_running = pick({1, 2, 5, 64}),
+                         .cached_sequences = pick({0, 1, 3, 20})});
+    Outputs outputs;
+    std::map<RequestId, Request> requests;
+    std::map<std::size_t, RequestId> cancel_at;
+    const std::size_t count = 2 + random.next() % 6;
+    std::size_t steps = 0;
+    for (std::size_t sent = 0; sent < count || scheduler.step(); ++steps) {
+      if (sent < count && random.next() % 2 == 0) {
+        // Few beginnings and few ends, so that prompts share prefixes of many lengths.
+        Request request{.prompt = tokens_of(random.next() % 2, 1 + random.next() % 80)};
+        const auto end = tokens_of(100 + random.next() % 3, random.next() % 12);
+        request.prompt.insert(request.prompt.end(), end.begin(), end.end());
+        request.params = {.temperature = random.next() % 3 == 0 ? 1.0 : 0.0,
+                          .seed = random.next() % 2,
+                          .max_tokens = 1 + random.next() % 12};
+        request.n = pick({1, 1, 1, 2, 3});
+        request.priority = static_cast<int>(random.next() % 2);
+        request.on_event = collect(outputs);
+        const RequestId id = scheduler.submit(request);
+        requests.emplace(id, std::move(request));
+        if (random.next() % 6 == 0) cancel_at.emplace(steps + random.next() % 20, id);
+        ++sent;
+      }
+      if (sent < count) scheduler.step();
+      if (cancel_at.contains(steps)) scheduler.cancel(cancel_at[steps]);
+      ASSERT_LE(runner.pages().bytes_in_use(), runner.pages().budget());
+      ASSERT_LT(steps, 20000U) << "it does not come to an end";
+    }
+    for (const auto& [id, request] : requests) {
+      for (std::size_t choice = 0; choice < request.n; ++choice) {
+        const Seen& seen = outputs.of(id, choice);
+        ASSERT_TRUE(seen.last) << "request " << id << " never ended";
+        ASSERT_EQ(seen.last->error, "");
+        const std::vector<TokenId>& want = alone(request, choice);
+        if (seen.last->finish == FinishReason::cancelled) {
+          ++cancelled;
+          ASSERT_LE(seen.tokens.size(), want.size());
+          ASSERT_TRUE(std::equal(seen.tokens.begin(), seen.tokens.end(), want.begin()));
+        } else {
+          ASSERT_EQ(seen.tokens, want) << "request " << id << " choice " << choice;
+        }
+        ASSERT_EQ(seen.last->stats.output_tokens, seen.tokens.size());
+        ASSERT_LE(seen.last->stats.cached_tokens, request.prompt.size());
+        preemptions += seen.last->stats.preemptions;
+        cached += seen.last->stats.cached_tokens;
+      }
+    }
+    ASSERT_EQ(scheduler.running() + scheduler.waiting(), 0U);
+    scheduler.clear_cache();
+    ASSERT_EQ(runner.pages().pages_in_use(), 0U) << "a page leaks";
+  }
+  EXPECT_GT(preemptions, 100U) << "the schedules are too easy";
+  EXPECT_GT(cached, 1000U);
+  EXPECT_GT(cancelled, 50U);
+}
+
+TEST(Scheduler, PrefixHitsAtEveryOffsetGiveTheLogitsOfAColdRun) {
+  const Golden model = golden("native");
+  Runner runner = make_runner(model);
+  const std::vector<TokenId> prompt = tokens_of(1, 300);
+  Sequence full = runner.new_sequence();
+  runner.feed(full, prompt);
+  PrefixCache cache(4, runner.model().layout().replay_tokens());
+  cache.insert(std::move(full));
+  for (std::size_t shared = runner.model().layout().replay_tokens() + 1; shared < 300; ++shared) {
+    std::vector<TokenId> other(prompt.begin(), prompt.begin() + static_cast<long>(shared));
+    other.push_back(prompt[shared] == 5 ? 6 : 5);
+    auto hit = cache.find(other);
+    ASSERT_TRUE(hit);
+    ASSERT_EQ(hit->common, shared);
+    runner.rollback(hit->sequence, hit->sequence.length() - shared);
+    const auto warm = runner.feed(hit->sequence, {&other.back(), 1});
+    const std::vector<float> got(warm.begin(), warm.end());
+    Sequence cold = runner.new_sequence();
+    const auto want = runner.feed(cold, other);
+    for (std::size_t i = 0; i < got.size(); ++i) ASSERT_NEAR(got[i], want[i], 1e-4) << shared;
+  }
+}
+
+TEST(Scheduler, ASecondTurnComputesOnlyWhatIsNew) {
+  const Golden model = golden("native");
+  Runner runner = make_runner(model);
+  Scheduler scheduler(runner, model.text);
+  Outputs outputs;
+  Request request{.prompt = tokens_of(1, 700), .params = {.temperature = 0, .max_tokens = 4}};
+  request.on_event = collect(outputs);
+  const RequestId first = scheduler.submit(request);
+  while (scheduler.step()) {
+  }
+  const auto& answer = outputs.of(first).tokens;
+  EXPECT_EQ(outputs.of(first).last->stats.cached_tokens, 0U);
+  request.prompt.insert(request.prompt.end(), answer.begin(), answer.end());
+  const auto more = tokens_of(2, 9);
+  request.prompt.insert(request.prompt.end(), more.begin(), more.end());
+  const RequestId second = scheduler.submit(request);
+  while (scheduler.step()) {
+  }
+  EXPECT_EQ(outputs.of(second).last->stats.cached_tokens, 703U) << "all but the unfed last token";
+}
+
+TEST(Scheduler, APopulationHoldsItsPromptOnce) {
+  const Golden model = golden("native");
+  Runner runner = make_runner(model);
+  Scheduler scheduler(runner, model.text, {.cached_sequences = 0});
+  const std::size_t prompt_pages = 20;
+  Request request{.prompt = tokens_of(1, prompt_pages * kPage),
+                  .params = {.temperature = 1, .max_tokens = 5},
+                  .n = 16};
+  scheduler.submit(std::move(request));
+  std::size_t most = 0;
+  while (scheduler.step()) most = std::max(most, runner.pages().bytes_in_use());
+  EXPECT_EQ(most, (prompt_pages + 16) * page_bytes(runner));
+}
+
+TEST(Scheduler, OutputsGoOnWhileALongPromptIsRead) {
+  const Golden model = golden("native");
+  Runner runner = make_runner(model);
+  Scheduler scheduler(runner, model.text, {.step_tokens = 32});
+  Outputs outputs;
+  Request stream{.prompt = tokens_of(1, 10), .params = {.temperature = 0, .max_tokens = 100}};
+  stream.params.ignore_eos = true;
+  stream.on_event = collect(outputs);
+  const RequestId id = scheduler.submit(stream);
+  scheduler.step();
+  Request prompt{.prompt = tokens_of(2, 1000), .params = {.temperature = 0, .max_tokens = 1}};
+  prompt.on_event = collect(outputs);
+  const RequestId read = scheduler.submit(prompt);
+  std::size_t steps = 0;
+  for (; !outputs.of(read).last; ++steps) {
+    const std::size_t before = outputs.of(id).tokens.size();
+    ASSERT_TRUE(scheduler.step());
+    ASSERT_EQ(outputs.of(id).tokens.size(), before + 1) << "a token every step";
+  }
+  EXPECT_EQ(steps, (1000U + 30) / 31) << "the rest of every step is the prompt's";
+}
+
+TEST(Scheduler, PromptsShareAStep) {
+  const Golden model = golden("native");
+  Runner runner = make_runner(model);
+  Scheduler scheduler(runner, model.text, {.step_tokens = 64});
+  Outputs outputs;
+  Request slow{.prompt = tokens_of(1, 2000), .params = {.temperature = 0, .max_tokens = 1}};
+  slow.on_event = collect(outputs);
+  Request quick = slow;
+  quick.prompt = tokens_of(2, 60);
+  const RequestId first = scheduler.submit(slow);
+  const RequestId second = scheduler.submit(quick);
+  for (int i = 0; i < 2; ++i) scheduler.step();
+  EXPECT_TRUE(outputs.of(second).last) << "half of each step is its own";
+  EXPECT_FALSE(outputs.of(first).last);
+}
+
+TEST(Scheduler, HigherPriorityTakesTheMemoryOfLower) {
+  const Golden model = golden("native");
+  Runner runner = make_runner(model, 6 * page_bytes(make_runner(model)));
+  Scheduler scheduler(runner, model.text);
+  std::vector<RequestId> ended;
+  Request low{.prompt = tokens_of(1, 3 * kPage), .params = {.temperature = 0, .max_tokens = 20}};
+  low.params.ignore_eos = true;
+  low.on_event = [&](const RequestEvent& event) {
+    if (event.finish) ended.push_back(event.request);
+  };
+  Request high = low;
+  high.prompt = tokens_of(2, 3 * kPage);
+  high.priority = 1;
+  const RequestId a = scheduler.submit(low);
+  for (int i = 0; i < 3; ++i) scheduler.step();
+  const RequestId b = scheduler.submit(high);
+  while (scheduler.step()) {
+  }
+  EXPECT_EQ(ended, (std::vector<RequestId>{b, a}));
+}
+
+TEST(Scheduler, RefusesWhatCanNeverFitWithTheNumbers) {
+  const Golden model = golden("native");
+  Runner runner = make_runner(model, 3 * page_bytes(make_runner(model)));
+  Scheduler scheduler(runner, model.text);
+  const auto message = [&](Request request) -> std::string {
+    try {
+      scheduler.submit(std::move(request));
+    } catch (const Error& e) {
+      return e.what();
+    }
+    return "no error";
+  };
+  EXPECT_NE(message({.prompt = tokens_of(1, 90), .params = {.max_tokens = 7}})
+                .find("expected at most 96 tokens"),
+            std::string::npos);
+  EXPECT_NE(message({.prompt = tokens_of(1, 96), .params = {}}).find("97 tokens"),
+            std::string::npos);
+  EXPECT_NE(message({.prompt = tokens_of(1, 9), .params = {}, .n = 0}).find("choices"),
+            std::string::npos);
+  EXPECT_NE(message({.prompt = {}, .params = {}}), "no error");
+  // Without max_tokens, the memory is the limit.
+  Outputs outputs;
+  Request request{.prompt = tokens_of(1, 90), .params = {.temperature = 0, .ignore_eos = true}};
+  request.on_event = collect(outputs);
+  const RequestId id = scheduler.submit(std::move(request));
+  while (scheduler.step()) {
+  }
+  EXPECT_EQ(outputs.of(id).tokens.size(), 6U);
+  EXPECT_EQ(outputs.of(id).last->finish, FinishReason::length);
+}
+
+TEST(Scheduler, ACallbackMaySubmitAndCancel) {
+  const Golden model = golden("native");
+  Runner runner = make_runner(model);
+  Scheduler scheduler(runner, model.text);
+  Outputs outputs;
+  Request request{.prompt = tokens_of(1, 5),
+                  .params = {.temperature = 0, .max_tokens = 50, .ignore_eos = true}};
+  RequestId second = 0;
+  request.on_event = [&](const RequestEvent& event) {
+    if (event.finish || !event.token || second != 0) return;
+    Request next = request;
+    next.params.max_tokens = 2;
+    next.on_event = collect(outputs);
+    second = scheduler.submit(std::move(next));
+    scheduler.cancel(event.request);
+  };
+  scheduler.submit(request);
+  std::size_t steps = 0;
+  while (scheduler.step()) ++steps;
+  EXPECT_EQ(outputs.of(second).tokens.size(), 2U);
+  EXPECT_LE(steps, 5U) << "the first was cancelled";
+}
+
+}  // namespace
+}  // namespace zaya
