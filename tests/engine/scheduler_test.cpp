@@ -32,10 +32,12 @@ Golden golden(const std::string& name) {
   return {std::move(checkpoint), std::move(text)};
 }
 
+RunnerOptions options(std::size_t kv_memory = PagePool::kUnlimited) {
+  return {.compute = Compute::f32, .threads = 1, .deterministic = true, .kv_memory = kv_memory};
+}
+
 Runner make_runner(const Golden& model, std::size_t kv_memory = PagePool::kUnlimited) {
-  return Runner(
-      model.checkpoint,
-      {.compute = Compute::f32, .threads = 1, .deterministic = true, .kv_memory = kv_memory});
+  return Runner(model.checkpoint, options(kv_memory));
 }
 
 /// What the model says to a prompt when nothing else runs, to compare with.
@@ -111,7 +113,7 @@ TEST_P(Schedules, EveryRequestGetsTheOutputItHasAlone) {
   std::vector<std::unique_ptr<Runner>> runners;
   const std::size_t bytes = page_bytes(make_runner(model));
   for (const std::size_t pages : {4, 5, 7, 12, 1000}) {
-    runners.push_back(std::make_unique<Runner>(make_runner(model, pages * bytes)));
+    runners.push_back(std::make_unique<Runner>(model.checkpoint, options(pages * bytes)));
   }
   std::size_t preemptions = 0;
   std::size_t cached = 0;
