@@ -1,10 +1,12 @@
 #include "base/process.h"
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <csignal>
 #include <cstring>
 #include <fstream>
+#include <optional>
 #include <string>
 
 #include <sched.h>
@@ -43,6 +45,52 @@ std::uint64_t peak_memory_bytes() {
     if (word == "VmHWM:" && status >> kilobytes) return kilobytes * 1024;
   }
   return 0;
+}
+
+namespace {
+
+/// The number that a file begins with; nothing if it does not begin with one.
+std::optional<std::uint64_t> number_in(const std::string& path) {
+  std::uint64_t value = 0;
+  std::ifstream file(path);
+  if (file >> value) return value;
+  return std::nullopt;
+}
+
+/// The number after a word.
+std::optional<std::uint64_t> number_after(const std::string& path, const std::string& name) {
+  std::ifstream file(path);
+  for (std::string word; file >> word;) {
+    std::uint64_t value = 0;
+    if (word == name && file >> value) return value;
+  }
+  return std::nullopt;
+}
+
+/// What a control group leaves: its limit less what is in use and cannot be dropped.
+std::optional<std::uint64_t> cgroup_leaves(const std::string& limit_file,
+                                           const std::string& usage_file,
+                                           const std::string& stat_file, const std::string& cache) {
+  const auto limit = number_in(limit_file);
+  const auto usage = number_in(usage_file);
+  if (!limit || !usage) return std::nullopt;
+  const std::uint64_t kept = *usage - std::min(*usage, number_after(stat_file, cache).value_or(0));
+  return *limit - std::min(*limit, kept);
+}
+
+}  // namespace
+
+std::uint64_t available_memory_bytes() {
+  const auto kilobytes = number_after("/proc/meminfo", "MemAvailable:");
+  std::uint64_t bytes = kilobytes.value_or(0) * 1024;
+  const std::string v2 = "/sys/fs/cgroup/memory.";
+  const std::string v1 = "/sys/fs/cgroup/memory/memory.";
+  for (const auto& left :
+       {cgroup_leaves(v2 + "max", v2 + "current", v2 + "stat", "file"),
+        cgroup_leaves(v1 + "limit_in_bytes", v1 + "usage_in_bytes", v1 + "stat", "total_cache")}) {
+    if (left) bytes = std::min(bytes, *left);
+  }
+  return bytes;
 }
 
 ProcessorTime processor_time() {

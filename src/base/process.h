@@ -10,6 +10,10 @@ namespace zaya {
 /// not tell.
 std::uint64_t peak_memory_bytes();
 
+/// Memory that this process could still take without swapping: what the system and its control
+/// group leave, page cache counted as free; 0 where the system does not tell.
+std::uint64_t available_memory_bytes();
+
 /// Time of all processors since the machine started, in ticks.
 struct ProcessorTime {
   std::uint64_t total = 0;

@@ -101,6 +101,11 @@ void Scheduler::cancel(RequestId request) {
   cancelled_.push_back(request);
 }
 
+void Scheduler::cancel_all() {
+  const std::lock_guard lock(inbox_lock_);
+  all_before_ = next_id_;
+}
+
 void Scheduler::clear_cache() {
   while (cache_.evict()) {
   }
@@ -123,17 +128,21 @@ void Scheduler::move_by_rank(Choices& from, Choices::iterator choice, Choices& t
 void Scheduler::take_inbox() {
   Choices arrived;
   std::vector<RequestId> cancelled;
+  RequestId all_before = 0;
   {
     const std::lock_guard lock(inbox_lock_);
     arrived.swap(submitted_);
     cancelled.swap(cancelled_);
+    all_before = std::exchange(all_before_, 0);
   }
   while (!arrived.empty()) move_by_rank(arrived, arrived.begin(), waiting_);
-  for (const RequestId id : cancelled) {
-    for (Choices* list : {&running_, &waiting_}) {
-      for (auto it = list->begin(); it != list->end();) {
-        const auto choice = it++;
-        if (choice->job->id == id) close(*list, choice, {});
+  if (cancelled.empty() && all_before == 0) return;
+  for (Choices* list : {&running_, &waiting_}) {
+    for (auto it = list->begin(); it != list->end();) {
+      const auto choice = it++;
+      const RequestId id = choice->job->id;
+      if (id < all_before || std::find(cancelled.begin(), cancelled.end(), id) != cancelled.end()) {
+        close(*list, choice, {});
       }
     }
   }

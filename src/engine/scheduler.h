@@ -81,6 +81,9 @@ class Scheduler {
   /// there is no such request.
   void cancel(RequestId request);
 
+  /// Ends all requests that were submitted before, in the same way.
+  void cancel_all();
+
   /// One step. False when there was nothing to do.
   bool step();
 
@@ -160,6 +163,7 @@ class Scheduler {
   RequestId next_id_ = 1;
   Choices submitted_;
   std::vector<RequestId> cancelled_;
+  RequestId all_before_ = 0;  // requests below this are cancelled
 };
 
 }  // namespace zaya

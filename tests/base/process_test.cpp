@@ -30,6 +30,12 @@ bool comes_to(pid_t id, const std::string& state) {
   return false;
 }
 
+TEST(Process, AvailableMemoryIsSomeOfTheMachines) {
+  const std::uint64_t bytes = available_memory_bytes();
+  EXPECT_GT(bytes, std::uint64_t{1} << 20);
+  EXPECT_LT(bytes, std::uint64_t{1} << 50);
+}
+
 TEST(Process, PeakMemoryGrowsWithWhatIsHeld) {
   const std::uint64_t before = peak_memory_bytes();
   EXPECT_GT(before, 0U);
