@@ -46,6 +46,7 @@ Scheduler::Scheduler(Runner& runner, std::shared_ptr<const ModelText> text,
       options_(options),
       cache_(options.cached_sequences, runner.model().layout().replay_tokens()) {
   options_.step_tokens = std::max<std::size_t>(1, options_.step_tokens);
+  options_.prompt_tokens = std::max(options_.step_tokens, options_.prompt_tokens);
   options_.max_running = std::max<std::size_t>(1, options_.max_running);
 }
 
@@ -244,8 +245,8 @@ void Scheduler::plan_step() {
     }
   });
   // Prompts share what is left; there is always something, so that they come to an end.
-  std::size_t left = std::max(options_.step_tokens - std::min(options_.step_tokens, parts_.size()),
-                              std::max<std::size_t>(1, options_.step_tokens / 4));
+  const std::size_t most = parts_.empty() ? options_.prompt_tokens : options_.step_tokens;
+  std::size_t left = std::max(most - std::min(most, parts_.size()), most / 4 + 1);
   each([&](Choices::iterator choice) {
     if (choice->planned || choice->pending() == 1 || left == 0) return;
     const std::size_t share = (left + reading - 1) / std::max<std::size_t>(1, reading);

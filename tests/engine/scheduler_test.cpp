@@ -128,6 +128,7 @@ TEST_P(Schedules, EveryRequestGetsTheOutputItHasAlone) {
     Runner& runner = *runners[random.next() % runners.size()];
     Scheduler scheduler(runner, model.text,
                         {.step_tokens = pick({1, 3, 16, 40, 512}),
+                         .prompt_tokens = pick({1, 30, 2048}),
                          .max_running = pick({1, 2, 5, 64}),
                          .cached_sequences = pick({0, 1, 3, 20})});
     Outputs outputs;
@@ -268,7 +269,7 @@ TEST(Scheduler, OutputsGoOnWhileALongPromptIsRead) {
 TEST(Scheduler, PromptsShareAStep) {
   const Golden model = golden("native");
   Runner runner = make_runner(model);
-  Scheduler scheduler(runner, model.text, {.step_tokens = 64});
+  Scheduler scheduler(runner, model.text, {.step_tokens = 64, .prompt_tokens = 64});
   Outputs outputs;
   Request slow{.prompt = tokens_of(1, 2000), .params = {.temperature = 0, .max_tokens = 1}};
   slow.on_event = collect(outputs);
