@@ -4,6 +4,7 @@
 // conversation that goes on. Prints three tables; random tokens, greedy.
 #include <algorithm>
 #include <chrono>
+#include <cstdio>
 #include <cstdlib>
 #include <functional>
 #include <memory>
@@ -40,7 +41,9 @@ class Bench {
 
   void run() {
     second_turn();
+    std::fflush(stdout);
     beside_a_prompt();
+    std::fflush(stdout);
     ragged();
   }
 
