@@ -400,7 +400,9 @@ void multiply_panel8(const std::byte* panel, const float* units, const Inputs& x
   for (std::size_t b = 0; b < x.p.blocks; ++b) {
     __m512i sum[X][2];
     for (std::size_t i = 0; i < X; ++i) {
-      sum[i][0] = sum[i][1] = _mm512_set1_epi32(-128 * x.sums(r + i)[b]);
+      // By vectors: a block with a NaN has any sum, and may overflow.
+      const __m512i excess = _mm512_slli_epi32(_mm512_set1_epi32(x.sums(r + i)[b]), 7);
+      sum[i][0] = sum[i][1] = _mm512_sub_epi32(_mm512_setzero_si512(), excess);
     }
     RowPointers<X> in(x.row(r) + b * kBlockBytes, x.p.row_bytes);
     const std::byte* at = panel + b * kBlockBytes * kPanel;
