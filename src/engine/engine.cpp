@@ -23,8 +23,8 @@ std::size_t default_kv_memory(std::size_t weight_bytes) {
   return std::max(kLeast, (available - std::min(available, weight_bytes)) / 2);
 }
 
-Engine::Engine(std::shared_ptr<const Checkpoint> checkpoint, std::shared_ptr<const ModelText> text,
-               Options options)
+Engine::Engine(const std::shared_ptr<const Checkpoint>& checkpoint,
+               std::shared_ptr<const ModelText> text, Options options)
     : text_(std::move(text)),
       runner_(checkpoint, with_memory(options.runner, *checkpoint)),
       scheduler_(runner_, text_, options.scheduler),

@@ -20,7 +20,7 @@ class Engine {
   };
 
   /// Where `runner.kv_memory` is not set, it is default_kv_memory(). Throws Error as Runner does.
-  Engine(std::shared_ptr<const Checkpoint> checkpoint, std::shared_ptr<const ModelText> text,
+  Engine(const std::shared_ptr<const Checkpoint>& checkpoint, std::shared_ptr<const ModelText> text,
          Options options);
   Engine(const Engine&) = delete;
   Engine& operator=(const Engine&) = delete;

@@ -13,10 +13,8 @@
 // pair of B tiles is therefore either two planes of the same inputs or the inputs of two tiles; the
 // loop is the same. 8-bit inputs have a scale every kInputBlock columns: tiles are emptied into
 // sums of floats after each such block, so that it can stay in the first-level cache meanwhile.
-namespace zaya {
+namespace zaya::avx512 {
 namespace {
-
-using namespace avx512;
 
 constexpr std::size_t kTile = 16;   // rows of a tile
 constexpr std::size_t kPanel = 32;  // weight rows that pass through the tiles together
@@ -656,12 +654,15 @@ void multiply_float_rows(const WeightView& w, std::size_t first, std::size_t las
 }
 
 }  // namespace
+}  // namespace zaya::avx512
 
-const LinearKernels kAmxIntegers = {packed_integer_bytes, pack_integer_rows, scratch_bytes,
-                                    multiply_integer_rows};
-const LinearKernels kAmxFloats = {packed_float_bytes, pack_float_rows, scratch_bytes,
-                                  multiply_float_rows};
-const LinearKernels kAmxFloatTiles = {packed_bytes, pack_float_tiles, scratch_bytes,
-                                      multiply_float_tiles};
+namespace zaya {
+
+const LinearKernels kAmxIntegers = {avx512::packed_integer_bytes, avx512::pack_integer_rows,
+                                    avx512::scratch_bytes, avx512::multiply_integer_rows};
+const LinearKernels kAmxFloats = {avx512::packed_float_bytes, avx512::pack_float_rows,
+                                  avx512::scratch_bytes, avx512::multiply_float_rows};
+const LinearKernels kAmxFloatTiles = {avx512::packed_bytes, avx512::pack_float_tiles,
+                                      avx512::scratch_bytes, avx512::multiply_float_tiles};
 
 }  // namespace zaya

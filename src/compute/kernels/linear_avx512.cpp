@@ -11,10 +11,8 @@
 //
 // 8-bit weights are taken as value + 128, and 128 times the sum of the inputs is taken off. 4-bit
 // codes are unsigned anyway, and lie 8 too high.
-namespace zaya {
+namespace zaya::avx512 {
 namespace {
-
-using namespace avx512;
 
 constexpr std::size_t kChunk = 64;
 constexpr std::size_t kBlockBytes = kInputBlock;  // of a row of 8-bit inputs
@@ -555,7 +553,11 @@ std::size_t scratch_bytes(const WeightView& w, InputKind, std::size_t rows) {
 }
 
 }  // namespace
+}  // namespace zaya::avx512
 
-const LinearKernels kAvx512Integers = {packed_bytes, pack, scratch_bytes, multiply};
+namespace zaya {
+
+const LinearKernels kAvx512Integers = {avx512::packed_bytes, avx512::pack, avx512::scratch_bytes,
+                                       avx512::multiply};
 
 }  // namespace zaya
