@@ -62,14 +62,6 @@ std::size_t Sequence::bytes_for_step(std::size_t count) const {
   return bytes;
 }
 
-std::size_t Sequence::bytes() const {
-  std::size_t bytes = tail_.size() * sizeof(float);
-  for (std::size_t g = 0; g < pages_.size(); ++g) {
-    bytes += pages_[g].size() * layout_->page_bytes(g);
-  }
-  return bytes;
-}
-
 SequenceView Sequence::begin_step(std::size_t count) {
   require_whole();
   try {

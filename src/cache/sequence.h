@@ -33,8 +33,6 @@ class Sequence {
 
   /// Bytes of pages that begin_step(count) would take from the pool.
   std::size_t bytes_for_step(std::size_t count) const;
-  /// Bytes of the pages it holds, shared ones too, and of its CCA tail.
-  std::size_t bytes() const;
 
   /// Makes room for `count` more tokens; when that throws, the state is as before. The view stays
   /// valid until end_step().

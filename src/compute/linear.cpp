@@ -9,6 +9,8 @@ namespace {
 
 constexpr std::size_t kLine = 64;
 constexpr std::size_t kPackRows = LinearKernels::kPackRows;
+/// Products of bytes, 255 * 128 at most, whose sum fits 32 bits.
+constexpr std::size_t kMostDepth = 65536;
 
 }  // namespace
 
@@ -79,7 +81,9 @@ InputKind fast_input(const WeightView& w, bool wide) {
       return InputKind::f32;
     case WeightCode::i8:
     case WeightCode::u8:
-      if (row_scale && w.scale_rows == 1 && w.scale_cols >= w.cols) return InputKind::int16;
+      if (row_scale && w.scale_rows == 1 && w.scale_cols >= w.cols && w.cols <= kMostDepth) {
+        return InputKind::int16;
+      }
       break;
     case WeightCode::u4:
       if (w.stepped && row_scale && w.scale_rows == 1 && w.scale_cols == 32 && w.cols % 32 == 0) {

@@ -68,7 +68,10 @@ RequestId Scheduler::submit(Request request) {
                  .expected = fmt::format("1 to {}", kMostChoices),
                  .found = std::to_string(request.n)});
   }
-  const std::size_t wanted = request.prompt.size() + request.params.max_tokens.value_or(1);
+  // No output is longer than the context leaves room for, whatever max_tokens says.
+  const std::size_t context = text_->context - request.prompt.size();
+  const std::size_t wanted =
+      request.prompt.size() + std::min(request.params.max_tokens.value_or(1), context);
   if (wanted > capacity()) {
     throw Error({.where = "KV memory",
                  .what = "prompt and max_tokens can never fit",
@@ -200,7 +203,12 @@ void Scheduler::admit() {
     if (running_.size() >= options_.max_running) return;
     const auto choice = it++;
     if (choice->forks) continue;
-    if (!start(choice)) return;  // in order: what came later must not starve it
+    try {
+      if (!start(choice)) return;  // in order: what came later must not starve it
+    } catch (const std::exception& error) {
+      close(waiting_, choice, error.what());
+      return;  // another may have become first
+    }
     move_by_rank(waiting_, choice, running_);
   }
 }
@@ -303,7 +311,7 @@ void Scheduler::emit(Choices::iterator choice, std::span<const float> logits) {
   RequestEvent event{.request = choice->job->id, .choice = choice->index};
   try {
     event.token = choice->generation.step(logits, workspace_);
-  } catch (const Error& error) {
+  } catch (const std::exception& error) {
     return close(running_, choice, error.what());
   }
   if (!choice->first_token) choice->first_token = Clock::now();

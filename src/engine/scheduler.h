@@ -8,6 +8,7 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -93,7 +94,6 @@ class Scheduler {
   /// Choices that hold memory, and choices that wait.
   std::size_t running() const { return running_.size(); }
   std::size_t waiting() const { return waiting_.size(); }
-  const PrefixCache& cache() const { return cache_; }
   /// Lets all cached prefixes go.
   void clear_cache();
 

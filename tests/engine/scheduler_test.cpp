@@ -323,6 +323,10 @@ TEST(Scheduler, RefusesWhatCanNeverFitWithTheNumbers) {
   EXPECT_NE(message({.prompt = tokens_of(1, 9), .params = {}, .n = 0}).find("choices"),
             std::string::npos);
   EXPECT_NE(message({.prompt = {}, .params = {}}), "no error");
+  EXPECT_NE(message({.prompt = tokens_of(1, 9), .params = {.max_tokens = SIZE_MAX}})
+                .find("found 4096 tokens"),
+            std::string::npos)
+      << "as many as the context has";
   // Without max_tokens, the memory is the limit.
   Outputs outputs;
   Request request{.prompt = tokens_of(1, 90), .params = {.temperature = 0, .ignore_eos = true}};
