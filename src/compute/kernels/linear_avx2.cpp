@@ -60,9 +60,7 @@ struct Inputs {
   }
 };
 
-std::size_t packed_bytes(InputKind kind, std::size_t rows, std::size_t depth) {
-  return Packed(kind, rows, depth).bytes();
-}
+#include "compute/kernels/linear_integers-inl.h"
 
 __m256i load(const void* p) {
   return _mm256_loadu_si256(static_cast<const __m256i*>(p));
@@ -295,7 +293,6 @@ void multiply_few_stepped(const WeightView& w, std::size_t n, std::size_t count,
   for (int i = 0; i < X; ++i) total[i] = _mm256_mul_ps(total[i], unit);
 }
 
-/// X inputs against all rows of 4-bit weights.
 template <int X>
 void multiply_few_stepped(const WeightView& w, std::size_t first, std::size_t last, const Inputs& x,
                           Rows<float> y) {
@@ -600,13 +597,6 @@ void multiply_panel8(const SteppedPanel& panel, const float* units, const Inputs
   }
 }
 
-/// All rows of inputs, as many as possible at a time: call.operator()<X>(row).
-template <std::size_t X, class Call>
-void in_groups(std::size_t r, std::size_t rows, Call&& call) {
-  for (; r + X <= rows; r += X) call.template operator()<X>(r);
-  if constexpr (X > 1) in_groups<X / 2>(r, rows, call);
-}
-
 void multiply_many(const WeightView& w, std::size_t first, std::size_t last, const Inputs& x,
                    std::size_t begin, std::size_t end, Rows<float> y, std::byte* scratch) {
   alignas(32) float units[kPanel] = {};
@@ -628,27 +618,6 @@ void multiply_many(const WeightView& w, std::size_t first, std::size_t last, con
     in_groups<4>(begin, end, [&]<std::size_t X>(std::size_t r) {
       multiply_panel16<X>(w, scratch, units, x, r, count, out + r * y.stride, y.stride);
     });
-  }
-}
-
-void multiply(const WeightView& w, std::size_t first, std::size_t last, InputKind kind,
-              const PackedRows& packed, Rows<float> y, std::byte* scratch) {
-  const Packed p(kind, packed.rows, w.cols);
-  const Inputs x{packed.data, p};
-  if (p.rows > kFewRows) {
-    return multiply_many(w, first, last, x, packed.begin, packed.end, y, scratch);
-  }
-  if (w.code == WeightCode::u8) return multiply_few_bytes<WeightCode::u8>(w, first, last, x, y);
-  if (w.code == WeightCode::i8) return multiply_few_bytes<WeightCode::i8>(w, first, last, x, y);
-  switch (p.rows) {
-    case 1:
-      return multiply_few_stepped<1>(w, first, last, x, y);
-    case 2:
-      return multiply_few_stepped<2>(w, first, last, x, y);
-    case 3:
-      return multiply_few_stepped<3>(w, first, last, x, y);
-    default:
-      return multiply_few_stepped<4>(w, first, last, x, y);
   }
 }
 

@@ -64,9 +64,7 @@ struct Inputs {
   }
 };
 
-std::size_t packed_bytes(InputKind kind, std::size_t rows, std::size_t depth) {
-  return Packed(kind, rows, depth).bytes();
-}
+#include "compute/kernels/linear_integers-inl.h"
 
 void pack(InputKind kind, Rows<const float> x, const std::uint32_t* index, std::size_t rows,
           std::size_t first, std::size_t last, std::size_t depth, std::byte* out) {
@@ -203,7 +201,6 @@ constexpr int kInputs = 3;
 /// each in turn.
 constexpr std::size_t kStreams = 8;
 
-/// Few inputs against 8-bit weights.
 template <WeightCode code>
 void multiply_few_bytes(const WeightView& w, std::size_t first, std::size_t last, const Inputs& x,
                         Rows<float> y) {
@@ -323,7 +320,6 @@ void multiply_few_stepped(const WeightView& w, std::size_t n, std::size_t step, 
   for (int i = 0; i < X; ++i) total[i] = _mm512_mul_ps(total[i], unit);
 }
 
-/// X inputs against all rows of 4-bit weights.
 template <int X>
 void multiply_few_stepped(const WeightView& w, std::size_t first, std::size_t last, const Inputs& x,
                           Rows<float> y) {
@@ -469,13 +465,6 @@ void multiply_panel16(const std::byte* panel, const float* units, const Inputs& 
   }
 }
 
-/// All rows of inputs, as many as possible at a time: call.operator()<X>(row).
-template <std::size_t X, class Call>
-void in_groups(std::size_t r, std::size_t rows, Call&& call) {
-  for (; r + X <= rows; r += X) call.template operator()<X>(r);
-  if constexpr (X > 1) in_groups<X == 12 ? 8 : X == 6 ? 4 : X / 2>(r, rows, call);
-}
-
 void multiply_many(const WeightView& w, std::size_t first, std::size_t last, const Inputs& x,
                    std::size_t begin, std::size_t end, Rows<float> y, std::byte* scratch) {
   const bool stepped = x.p.kind == InputKind::int8;
@@ -523,27 +512,6 @@ void multiply_many(const WeightView& w, std::size_t first, std::size_t last, con
         multiply_panel16<X>(scratch, units, x, r, count, out + r * y.stride, y.stride);
       });
     }
-  }
-}
-
-void multiply(const WeightView& w, std::size_t first, std::size_t last, InputKind kind,
-              const PackedRows& packed, Rows<float> y, std::byte* scratch) {
-  const Packed p(kind, packed.rows, w.cols);
-  const Inputs x{packed.data, p};
-  if (p.rows > kFewRows) {
-    return multiply_many(w, first, last, x, packed.begin, packed.end, y, scratch);
-  }
-  if (w.code == WeightCode::u8) return multiply_few_bytes<WeightCode::u8>(w, first, last, x, y);
-  if (w.code == WeightCode::i8) return multiply_few_bytes<WeightCode::i8>(w, first, last, x, y);
-  switch (p.rows) {
-    case 1:
-      return multiply_few_stepped<1>(w, first, last, x, y);
-    case 2:
-      return multiply_few_stepped<2>(w, first, last, x, y);
-    case 3:
-      return multiply_few_stepped<3>(w, first, last, x, y);
-    default:
-      return multiply_few_stepped<4>(w, first, last, x, y);
   }
 }
 
