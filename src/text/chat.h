@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "base/json.h"
-#include "text/jinja_template.h"
+#include "text/jinja/template.h"
 
 namespace zaya {
 

@@ -6,7 +6,7 @@
 
 #include "base/error.h"
 #include "base/json.h"
-#include "text/jinja_template.h"
+#include "text/jinja/template.h"
 #include "text/utf8.h"
 
 namespace zaya {

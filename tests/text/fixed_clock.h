@@ -2,7 +2,7 @@
 
 #include <ctime>
 
-#include "text/jinja_template.h"
+#include "text/jinja/template.h"
 
 namespace zaya {
 

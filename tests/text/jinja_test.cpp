@@ -7,7 +7,7 @@
 #include "base/json.h"
 #include "tests/fuzz/jinja_checks.h"
 #include "tests/text/fixed_clock.h"
-#include "text/jinja_template.h"
+#include "text/jinja/template.h"
 
 namespace zaya {
 namespace {

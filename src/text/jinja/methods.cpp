@@ -1,4 +1,4 @@
-#include "text/jinja_methods.h"
+#include "text/jinja/methods.h"
 
 #include <algorithm>
 #include <limits>
@@ -6,9 +6,9 @@
 
 #include <fmt/format.h>
 
-#include "text/jinja_format.h"
-#include "text/jinja_ops.h"
-#include "text/jinja_unicode.h"
+#include "text/jinja/format.h"
+#include "text/jinja/ops.h"
+#include "text/jinja/unicode.h"
 
 namespace zaya::jinja {
 namespace {

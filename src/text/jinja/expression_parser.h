@@ -5,8 +5,8 @@
 #include <unordered_map>
 #include <vector>
 
-#include "text/jinja_ast.h"
-#include "text/jinja_lexer.h"
+#include "text/jinja/ast.h"
+#include "text/jinja/lexer.h"
 
 namespace zaya::jinja {
 

@@ -46,7 +46,7 @@ std::string convert_case(std::string_view text, Case to);
 /// sigma ends a word.
 void append_case(std::string& out, std::string_view text, std::size_t& pos, Case to);
 
-// The generated tables (jinja_unicode_tables.py).
+// The generated tables (unicode_tables.py).
 struct ClassRange {
   char32_t first, last;
   std::uint32_t classes;

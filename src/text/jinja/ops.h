@@ -7,7 +7,7 @@
 #include <string_view>
 
 #include "base/json.h"
-#include "text/jinja_value.h"
+#include "text/jinja/value.h"
 
 namespace zaya::jinja {
 

@@ -1,11 +1,11 @@
-#include "text/jinja_renderer.h"
+#include "text/jinja/renderer.h"
 
 #include <algorithm>
 
 #include <fmt/format.h>
 
-#include "text/jinja_filters.h"
-#include "text/jinja_objects.h"
+#include "text/jinja/filters.h"
+#include "text/jinja/objects.h"
 
 namespace zaya::jinja {
 namespace {

@@ -1,4 +1,4 @@
-#include "text/jinja_filters.h"
+#include "text/jinja/filters.h"
 
 #include <algorithm>
 #include <charconv>
@@ -6,9 +6,9 @@
 
 #include <fmt/format.h>
 
-#include "text/jinja_methods.h"
-#include "text/jinja_ops.h"
-#include "text/jinja_unicode.h"
+#include "text/jinja/methods.h"
+#include "text/jinja/ops.h"
+#include "text/jinja/unicode.h"
 
 namespace zaya::jinja {
 namespace {

@@ -3,7 +3,7 @@
 #include <map>
 #include <string_view>
 
-#include "text/jinja_value.h"
+#include "text/jinja/value.h"
 
 namespace zaya::jinja {
 

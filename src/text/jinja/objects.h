@@ -4,7 +4,7 @@
 #include <string>
 #include <string_view>
 
-#include "text/jinja_ops.h"
+#include "text/jinja/ops.h"
 
 namespace zaya::jinja {
 

@@ -1,4 +1,4 @@
-#include "text/jinja_lexer.h"
+#include "text/jinja/lexer.h"
 
 #include <algorithm>
 #include <charconv>
@@ -7,8 +7,8 @@
 
 #include <fmt/format.h>
 
-#include "text/jinja_ops.h"
-#include "text/jinja_unicode.h"
+#include "text/jinja/ops.h"
+#include "text/jinja/unicode.h"
 
 namespace zaya::jinja {
 namespace {

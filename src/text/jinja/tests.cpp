@@ -2,9 +2,9 @@
 
 #include <fmt/format.h>
 
-#include "text/jinja_filters.h"
-#include "text/jinja_methods.h"
-#include "text/jinja_ops.h"
+#include "text/jinja/filters.h"
+#include "text/jinja/methods.h"
+#include "text/jinja/ops.h"
 
 namespace zaya::jinja {
 namespace {

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""Writes jinja_unicode_tables.cpp: what Python's str methods know about characters.
+"""Writes unicode_tables.cpp: what Python's str methods know about characters.
 
 Run it in this folder with a newer Python to follow a newer Unicode:
-  python3 jinja_unicode_tables.py > jinja_unicode_tables.cpp && clang-format -i jinja_unicode_tables.cpp
+  python3 unicode_tables.py > unicode_tables.cpp && clang-format -i unicode_tables.cpp
 """
 import unicodedata
 
@@ -77,8 +77,8 @@ def escaped(text):
     return '"' + "".join(f"\\x{b:02x}" for b in text.encode()) + '"'
 
 
-print(f"// Written by jinja_unicode_tables.py from Unicode {unicodedata.unidata_version}; do not edit.")
-print('#include <iterator>\n\n#include "text/jinja_unicode.h"\n\nnamespace zaya::jinja {\n')
+print(f"// Written by unicode_tables.py from Unicode {unicodedata.unidata_version}; do not edit.")
+print('#include <iterator>\n\n#include "text/jinja/unicode.h"\n\nnamespace zaya::jinja {\n')
 table("ClassRange", "kClasses", [f"{{{a},{b},{v}}}" for a, b, v in class_ranges()])
 for name, prop in (("kUpper", str.isupper), ("kLower", str.islower)):
     rows = strided([(c, 0) for c, ch in enumerate(ALL) if prop(ch)])

@@ -6,8 +6,8 @@
 #include <utility>
 #include <vector>
 
-#include "text/jinja_ast.h"
-#include "text/jinja_template.h"
+#include "text/jinja/ast.h"
+#include "text/jinja/template.h"
 
 namespace zaya::jinja {
 

@@ -1,4 +1,4 @@
-#include "text/jinja_ops.h"
+#include "text/jinja/ops.h"
 
 #include <algorithm>
 #include <charconv>
@@ -9,8 +9,8 @@
 
 #include <fmt/format.h>
 
-#include "text/jinja_format.h"
-#include "text/jinja_unicode.h"
+#include "text/jinja/format.h"
+#include "text/jinja/unicode.h"
 
 namespace zaya::jinja {
 namespace {

@@ -1,10 +1,10 @@
-#include "text/jinja_objects.h"
+#include "text/jinja/objects.h"
 
 #include <map>
 
 #include <fmt/format.h>
 
-#include "text/jinja_renderer.h"
+#include "text/jinja/renderer.h"
 
 namespace zaya::jinja {
 namespace {

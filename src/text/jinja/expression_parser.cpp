@@ -1,11 +1,11 @@
-#include "text/jinja_expression_parser.h"
+#include "text/jinja/expression_parser.h"
 
 #include <algorithm>
 #include <utility>
 
 #include <fmt/format.h>
 
-#include "text/jinja_filters.h"
+#include "text/jinja/filters.h"
 
 namespace zaya::jinja {
 namespace {

@@ -6,8 +6,8 @@
 #include <utility>
 #include <vector>
 
-#include "text/jinja_ops.h"
-#include "text/jinja_value.h"
+#include "text/jinja/ops.h"
+#include "text/jinja/value.h"
 
 namespace zaya::jinja {
 

@@ -2,7 +2,7 @@
 
 #include <string_view>
 
-#include "text/jinja_ast.h"
+#include "text/jinja/ast.h"
 
 namespace zaya::jinja {
 

@@ -1,11 +1,11 @@
-#include "text/jinja_value.h"
+#include "text/jinja/value.h"
 
 #include <algorithm>
 
 #include <fmt/format.h>
 
-#include "text/jinja_ops.h"
-#include "text/jinja_unicode.h"
+#include "text/jinja/ops.h"
+#include "text/jinja/unicode.h"
 
 namespace zaya::jinja {
 namespace {

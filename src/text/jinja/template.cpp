@@ -1,11 +1,11 @@
-#include "text/jinja_template.h"
+#include "text/jinja/template.h"
 
 #include <fmt/format.h>
 
 #include "base/error.h"
-#include "text/jinja_lexer.h"
-#include "text/jinja_parser.h"
-#include "text/jinja_renderer.h"
+#include "text/jinja/lexer.h"
+#include "text/jinja/parser.h"
+#include "text/jinja/renderer.h"
 #include "text/utf8.h"
 
 namespace zaya::jinja {

@@ -1,7 +1,7 @@
-// Written by jinja_unicode_tables.py from Unicode 14.0.0; do not edit.
+// Written by unicode_tables.py from Unicode 14.0.0; do not edit.
 #include <iterator>
 
-#include "text/jinja_unicode.h"
+#include "text/jinja/unicode.h"
 
 namespace zaya::jinja {
 

@@ -1,4 +1,4 @@
-#include "text/jinja_parser.h"
+#include "text/jinja/parser.h"
 
 #include <algorithm>
 #include <string>
@@ -6,9 +6,9 @@
 
 #include <fmt/format.h>
 
-#include "text/jinja_expression_parser.h"
-#include "text/jinja_filters.h"
-#include "text/jinja_lexer.h"
+#include "text/jinja/expression_parser.h"
+#include "text/jinja/filters.h"
+#include "text/jinja/lexer.h"
 
 namespace zaya::jinja {
 namespace {

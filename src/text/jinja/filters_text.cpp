@@ -7,11 +7,11 @@
 
 #include <fmt/format.h>
 
-#include "text/jinja_filters.h"
-#include "text/jinja_format.h"
-#include "text/jinja_methods.h"
-#include "text/jinja_ops.h"
-#include "text/jinja_unicode.h"
+#include "text/jinja/filters.h"
+#include "text/jinja/format.h"
+#include "text/jinja/methods.h"
+#include "text/jinja/ops.h"
+#include "text/jinja/unicode.h"
 
 namespace zaya::jinja {
 namespace {
