@@ -19,10 +19,6 @@ void PagePool::Free::operator()(std::byte* page) const {
   ::operator delete(page, kAlignment);
 }
 
-PagePool::PagePool(const StateLayout& layout, std::size_t budget) : budget_(budget) {
-  for (std::size_t g = 0; g < page_bytes_.size(); ++g) page_bytes_[g] = layout.page_bytes(g);
-}
-
 std::size_t PagePool::pages_in_use() const {
   const std::lock_guard lock(lock_);
   return pages_in_use_;
@@ -33,9 +29,7 @@ std::size_t PagePool::bytes_in_use() const {
   return bytes_in_use_;
 }
 
-PagePool::Memory PagePool::take(std::size_t group) {
-  const std::size_t bytes = page_bytes_[group];
-  std::vector<Memory>& kept = free_[group];
+PagePool::Memory PagePool::take(std::size_t bytes) {
   const std::lock_guard lock(lock_);
   if (bytes > budget_ - bytes_in_use_) {
     throw Error({.where = "KV cache",
@@ -44,16 +38,17 @@ PagePool::Memory PagePool::take(std::size_t group) {
                  .found = fmt::format("{} in use, {} more wanted", bytes_in_use_, bytes)});
   }
   Memory memory;
+  std::vector<Memory>& kept = free_[bytes];
   if (!kept.empty()) {
     memory = std::move(kept.back());
     kept.pop_back();
     free_bytes_ -= bytes;
   } else {
-    // Pages of one group cannot become pages of another: give up what the budget has no room for.
-    for (std::size_t g = 0; g < free_.size(); ++g) {
-      while (!free_[g].empty() && bytes + free_bytes_ > budget_ - bytes_in_use_) {
-        free_[g].pop_back();
-        free_bytes_ -= page_bytes_[g];
+    // Pages of one size cannot become pages of another: give up what the budget has no room for.
+    for (auto& [size, pages] : free_) {
+      while (!pages.empty() && bytes + free_bytes_ > budget_ - bytes_in_use_) {
+        pages.pop_back();
+        free_bytes_ -= size;
       }
     }
     memory.reset(static_cast<std::byte*>(::operator new(bytes, kAlignment)));
@@ -63,19 +58,19 @@ PagePool::Memory PagePool::take(std::size_t group) {
   return memory;
 }
 
-void PagePool::give_back(std::size_t group, Memory page) {
+void PagePool::give_back(std::size_t bytes, Memory page) {
   const std::lock_guard lock(lock_);
-  free_[group].push_back(std::move(page));
-  free_bytes_ += page_bytes_[group];
-  bytes_in_use_ -= page_bytes_[group];
+  free_[bytes].push_back(std::move(page));
+  free_bytes_ += bytes;
+  bytes_in_use_ -= bytes;
   --pages_in_use_;
 }
 
-PagePool::Page PagePool::allocate(std::size_t group) {
-  Memory memory = take(group);
-  std::memset(memory.get(), 0, page_bytes_[group]);
-  return {memory.release(), [pool = shared_from_this(), group](std::byte* page) {
-            pool->give_back(group, Memory(page));
+PagePool::Page PagePool::allocate(std::size_t bytes) {
+  Memory memory = take(bytes);
+  std::memset(memory.get(), 0, bytes);
+  return {memory.release(), [pool = shared_from_this(), bytes](std::byte* page) {
+            pool->give_back(bytes, Memory(page));
           }};
 }
 

@@ -1,13 +1,11 @@
 #pragma once
 
-#include <array>
 #include <cstddef>
 #include <limits>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <vector>
-
-#include "model/state.h"
 
 namespace zaya {
 
@@ -21,13 +19,13 @@ class PagePool : public std::enable_shared_from_this<PagePool> {
   static constexpr std::size_t kUnlimited = std::numeric_limits<std::size_t>::max();
 
   /// `budget`: bytes that pages may take, in use and kept for reuse together.
-  explicit PagePool(const StateLayout& layout, std::size_t budget = kUnlimited);
+  explicit PagePool(std::size_t budget = kUnlimited) : budget_(budget) {}
 
-  /// A page of one group (StateLayout), all zeros. Throws Error when the budget is used up.
-  Page allocate(std::size_t group);
+  /// A page of so many bytes, all zeros. Throws Error when the budget is used up.
+  Page allocate(std::size_t bytes);
 
   std::size_t budget() const { return budget_; }
-  /// Pages in use now, over all groups, and their bytes.
+  /// Pages in use now, of any size, and their bytes.
   std::size_t pages_in_use() const;
   std::size_t bytes_in_use() const;
 
@@ -37,13 +35,12 @@ class PagePool : public std::enable_shared_from_this<PagePool> {
   };
   using Memory = std::unique_ptr<std::byte, Free>;
 
-  Memory take(std::size_t group);
-  void give_back(std::size_t group, Memory page);
+  Memory take(std::size_t bytes);
+  void give_back(std::size_t bytes, Memory page);
 
-  std::array<std::size_t, StateLayout::kGroups> page_bytes_{};
   std::size_t budget_;
   mutable std::mutex lock_;
-  std::array<std::vector<Memory>, StateLayout::kGroups> free_;
+  std::map<std::size_t, std::vector<Memory>> free_;  // by size: a model's layers have few
   std::size_t free_bytes_ = 0;
   std::size_t pages_in_use_ = 0;
   std::size_t bytes_in_use_ = 0;

@@ -17,12 +17,29 @@ std::size_t pages_for(std::size_t tokens) {
 
 }  // namespace
 
+void Sequence::Pages::push(PagePool::Page page) {
+  data.push_back(page.get());
+  held.push_back(std::move(page));
+}
+
+void Sequence::Pages::replace_last(PagePool::Page page) {
+  data.back() = page.get();
+  held.back() = std::move(page);
+}
+
+void Sequence::Pages::keep(std::size_t count) {
+  if (count >= size()) return;
+  data.resize(count);
+  held.resize(count);
+}
+
 Sequence::Sequence(const StateLayout& layout, std::shared_ptr<PagePool> pool,
                    std::shared_ptr<const std::vector<float>> initial_tail)
     : layout_(&layout),
       pool_(std::move(pool)),
       initial_tail_(std::move(initial_tail)),
-      tail_(*initial_tail_) {}
+      tail_(*initial_tail_),
+      pages_(layout.layers()) {}
 
 Sequence Sequence::fork() const {
   require_whole();
@@ -37,27 +54,22 @@ void Sequence::require_whole() const {
 }
 
 SequenceView Sequence::view(std::size_t position) {
-  SequenceView out{.position = position, .pages = {}, .tail = tail_.data()};
-  for (std::size_t g = 0; g < pages_.size(); ++g) {
-    page_data_[g].clear();
-    for (const PagePool::Page& page : pages_[g]) page_data_[g].push_back(page.get());
-    out.pages[g] = page_data_[g];
-  }
-  return out;
+  view_pages_.clear();
+  for (const Pages& pages : pages_) view_pages_.emplace_back(pages.data);
+  return {.position = position, .pages = view_pages_, .tail = tail_.data()};
 }
 
 // Only the last page can be part full; a fork may hold it too.
-bool Sequence::shares_last(std::size_t group) const {
-  return length() % kPage != 0 && pages_[group].back().use_count() > 1;
+bool Sequence::shares_last(std::size_t layer) const {
+  return length() % kPage != 0 && pages_[layer].held.back().use_count() > 1;
 }
 
 std::size_t Sequence::bytes_for_step(std::size_t count) const {
   std::size_t bytes = 0;
-  for (std::size_t g = 0; g < pages_.size(); ++g) {
-    if (layout_->page_bytes(g) == 0) continue;
+  for (std::size_t layer = 0; layer < pages_.size(); ++layer) {
     const std::size_t pages =
-        pages_for(length() + count) - pages_[g].size() + (shares_last(g) ? 1 : 0);
-    bytes += pages * layout_->page_bytes(g);
+        pages_for(length() + count) - pages_[layer].size() + (shares_last(layer) ? 1 : 0);
+    bytes += pages * layout_->page_bytes(layer);
   }
   return bytes;
 }
@@ -76,21 +88,20 @@ SequenceView Sequence::begin_step(std::size_t count) {
 }
 
 void Sequence::cancel_step() {
-  for (auto& pages : pages_) pages.resize(std::min(pages.size(), pages_for(length())));
+  for (Pages& pages : pages_) pages.keep(pages_for(length()));
   in_step_ = false;
 }
 
 void Sequence::make_room(std::size_t count) {
-  for (std::size_t g = 0; g < pages_.size(); ++g) {
-    if (layout_->page_bytes(g) == 0) continue;
-    if (shares_last(g)) {
-      PagePool::Page copy = pool_->allocate(g);
-      std::memcpy(copy.get(), pages_[g].back().get(), layout_->page_bytes(g));
-      pages_[g].back() = std::move(copy);
+  for (std::size_t layer = 0; layer < pages_.size(); ++layer) {
+    const std::size_t bytes = layout_->page_bytes(layer);
+    Pages& pages = pages_[layer];
+    if (shares_last(layer)) {
+      PagePool::Page copy = pool_->allocate(bytes);
+      std::memcpy(copy.get(), pages.data.back(), bytes);
+      pages.replace_last(std::move(copy));
     }
-    while (pages_[g].size() < pages_for(length() + count)) {
-      pages_[g].push_back(pool_->allocate(g));
-    }
+    while (pages.size() < pages_for(length() + count)) pages.push(pool_->allocate(bytes));
   }
   tokens_.reserve(length() + count);
 }
@@ -109,7 +120,7 @@ SequenceView Sequence::begin_rollback(std::size_t length) {
                  .found = std::to_string(length)});
   }
   tokens_.resize(length);
-  for (auto& pages : pages_) pages.resize(std::min(pages.size(), pages_for(length)));
+  for (Pages& pages : pages_) pages.keep(pages_for(length));
   tail_ = *initial_tail_;
   in_step_ = true;
   SequenceView out = view(length - std::min(length, layout_->replay_tokens()));

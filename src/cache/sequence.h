@@ -1,6 +1,5 @@
 #pragma once
 
-#include <array>
 #include <cstddef>
 #include <memory>
 #include <span>
@@ -49,9 +48,20 @@ class Sequence {
   void end_rollback();
 
  private:
+  /// The pages of one layer, and where each lies.
+  struct Pages {
+    std::vector<PagePool::Page> held;
+    std::vector<std::byte*> data;
+
+    std::size_t size() const { return held.size(); }
+    void push(PagePool::Page page);
+    void replace_last(PagePool::Page page);
+    void keep(std::size_t count);
+  };
+
   explicit Sequence(const Sequence&) = default;  // fork()
   void require_whole() const;
-  bool shares_last(std::size_t group) const;
+  bool shares_last(std::size_t layer) const;
   void make_room(std::size_t count);
   SequenceView view(std::size_t position);
 
@@ -59,9 +69,9 @@ class Sequence {
   std::shared_ptr<PagePool> pool_;
   std::shared_ptr<const std::vector<float>> initial_tail_;
   std::vector<TokenId> tokens_;
-  std::array<std::vector<PagePool::Page>, StateLayout::kGroups> pages_;
-  std::array<std::vector<std::byte*>, StateLayout::kGroups> page_data_;
   std::vector<float> tail_;
+  std::vector<Pages> pages_;  // of each layer
+  std::vector<std::span<std::byte* const>> view_pages_;
   bool in_step_ = false;
 };
 

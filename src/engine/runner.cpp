@@ -15,7 +15,7 @@ Runner::Runner(std::shared_ptr<const Checkpoint> checkpoint, RunnerOptions optio
     : model_(std::move(checkpoint), options.compute,
              kernels_of(selected_isa(), options.deterministic)),
       pool_(options.threads),
-      pages_(std::make_shared<PagePool>(model_.layout(), options.kv_memory)),
+      pages_(std::make_shared<PagePool>(options.kv_memory)),
       initial_tail_(std::make_shared<const std::vector<float>>(model_.initial_tail())),
       chunk_(std::max<std::size_t>(1, options.chunk)) {
   if (options.screen_head) model_.screen_head(pool_);
@@ -46,11 +46,11 @@ Sequence Runner::synthetic_sequence(std::size_t length, std::uint64_t seed) {
   }
   Sequence sequence = new_sequence();
   const SequenceView view = sequence.begin_step(length);
-  for (std::size_t g = 0; g < view.pages.size(); ++g) {
-    for (std::byte* page : view.pages[g]) {
-      for (std::size_t at = 0; at < model_.layout().page_bytes(g);) {
+  for (std::size_t layer = 0; layer < view.pages.size(); ++layer) {
+    for (std::byte* page : view.pages[layer]) {
+      for (std::size_t at = 0; at < model_.layout().page_bytes(layer);) {
         const std::size_t start = random.next() % kNumbers * (bytes / kNumbers);
-        const std::size_t n = std::min(bytes - start, model_.layout().page_bytes(g) - at);
+        const std::size_t n = std::min(bytes - start, model_.layout().page_bytes(layer) - at);
         std::memcpy(page + at, numbers.data() + start, n);
         at += n;
       }

@@ -16,12 +16,6 @@ namespace {
 constexpr std::size_t kPage = StateLayout::kPageTokens;
 constexpr std::size_t kMostChoices = 1024;
 
-std::size_t page_bytes(const StateLayout& layout) {
-  std::size_t bytes = 0;
-  for (std::size_t g = 0; g < StateLayout::kGroups; ++g) bytes += layout.page_bytes(g);
-  return bytes;
-}
-
 }  // namespace
 
 std::size_t Scheduler::Choice::length() const {
@@ -51,13 +45,13 @@ Scheduler::Scheduler(Runner& runner, std::shared_ptr<const ModelText> text,
 }
 
 std::size_t Scheduler::bytes_for(std::size_t tokens) const {
-  return (tokens + kPage - 1) / kPage * page_bytes(runner_.model().layout());
+  return (tokens + kPage - 1) / kPage * runner_.model().layout().page_bytes();
 }
 
 std::size_t Scheduler::capacity() const {
   const std::size_t budget = runner_.pages().budget();
   if (budget == PagePool::kUnlimited) return std::numeric_limits<std::size_t>::max();
-  return budget / page_bytes(runner_.model().layout()) * kPage;
+  return budget / runner_.model().layout().page_bytes() * kPage;
 }
 
 RequestId Scheduler::submit(Request request) {

@@ -183,7 +183,7 @@ class Cca {
     const SequenceView& s = *segment.sequence;
     const std::size_t position = s.position + i;
     std::byte* block =
-        s.pages[layout_.group(layer_)][position / kPage] + layout_.page_offset(layer_, kv_head);
+        s.pages[layer_][position / kPage] + layout_.page_offset(layer_, kv_head);
     const auto write = layout_.kv_type() == DType::f32 ? kernels_.write_f32 : kernels_.write_bf16;
     write(block, kv_dim_, position % kPage, key, v);
   }
@@ -305,7 +305,7 @@ std::vector<AttendTask> Cca::attend_tasks(std::span<const Tile> tiles) const {
 AttendCall Cca::attend_call(const Tile& tile, float* state, std::byte* scratch) const {
   const SequenceView& s = *tile.segment->sequence;
   const std::size_t rows = (tile.end - tile.begin) * group_;
-  return {.pages = s.pages[layout_.group(layer_)].data(),
+  return {.pages = s.pages[layer_].data(),
           .offset = layout_.page_offset(layer_, tile.kv_head),
           .dim = kv_dim_,
           .heads = group_,

@@ -30,7 +30,7 @@ ModelConfig tiny_config() {
 struct Cache : testing::Test {
   ModelConfig config = tiny_config();
   StateLayout layout{config, DType::f32};
-  std::shared_ptr<PagePool> pool = std::make_shared<PagePool>(layout);
+  std::shared_ptr<PagePool> pool = std::make_shared<PagePool>();
   std::shared_ptr<const std::vector<float>> tail =
       std::make_shared<const std::vector<float>>(layout.layers() * layout.tail_floats());
 
@@ -109,30 +109,28 @@ TEST_F(Cache, KeptSequencesShareTheirPages) {
   second.begin_step(1);
   second.end_step(more);
   cache.insert(std::move(second));
-  EXPECT_EQ(pool->pages_in_use(), pages + 2) << "one more of either group";
+  EXPECT_EQ(pool->pages_in_use(), pages + 2) << "one more of each layer";
 }
 
-TEST_F(Cache, BudgetIsNeverExceededAndPagesOfOneGroupMakeRoomForTheOther) {
-  const std::size_t full = layout.page_bytes(0);
-  const std::size_t sliding = layout.page_bytes(1);
-  const auto tight = std::make_shared<PagePool>(layout, 2 * std::max(full, sliding));
+TEST(PagePoolTest, BudgetIsNeverExceededAndPagesOfOneSizeMakeRoomForTheOther) {
+  const auto tight = std::make_shared<PagePool>(2 * 640);
   for (int round = 0; round < 3; ++round) {
-    for (const std::size_t group : {0, 1}) {
-      const PagePool::Page a = tight->allocate(group);
-      const PagePool::Page b = tight->allocate(group);
-      EXPECT_EQ(tight->bytes_in_use(), 2 * layout.page_bytes(group));
-      EXPECT_TRUE(std::all_of(a.get(), a.get() + layout.page_bytes(group),
-                              [](std::byte v) { return v == std::byte{0}; }));
-      std::fill_n(a.get(), layout.page_bytes(group), std::byte{1});
-      EXPECT_THROW(tight->allocate(group), Error);
+    for (const std::size_t bytes : {640, 448}) {
+      const PagePool::Page a = tight->allocate(bytes);
+      const PagePool::Page b = tight->allocate(bytes);
+      EXPECT_EQ(tight->bytes_in_use(), 2 * bytes);
+      EXPECT_TRUE(
+          std::all_of(a.get(), a.get() + bytes, [](std::byte v) { return v == std::byte{0}; }));
+      std::fill_n(a.get(), bytes, std::byte{1});
+      EXPECT_THROW(tight->allocate(bytes), Error);
     }
   }
   EXPECT_EQ(tight->pages_in_use(), 0U);
 }
 
 TEST_F(Cache, AStepThatFindsNoRoomChangesNothing) {
-  const std::size_t pages = layout.page_bytes(0) + layout.page_bytes(1);
-  const auto tight = std::make_shared<PagePool>(layout, 2 * pages);
+  const std::size_t pages = layout.page_bytes();
+  const auto tight = std::make_shared<PagePool>(2 * pages);
   Sequence s(layout, tight, tail);
   const std::vector<TokenId> tokens(kPage + 1, 5);
   EXPECT_EQ(s.bytes_for_step(tokens.size()), 2 * pages);

@@ -96,7 +96,7 @@ std::vector<TokenId> tokens_of(std::uint64_t seed, std::size_t count) {
 }
 
 std::size_t page_bytes(const Runner& runner) {
-  return runner.model().layout().page_bytes(0) + runner.model().layout().page_bytes(1);
+  return runner.model().layout().page_bytes();
 }
 
 class Schedules : public testing::TestWithParam<std::string> {};
