@@ -1,0 +1,14 @@
+import { signal } from "@preact/signals";
+
+/** What of the page is open, and commands that several parts give. */
+export const dialog = signal<"settings" | "help" | null>(null);
+/** The list of conversations over the page, on a narrow screen. */
+export const listOpen = signal(false);
+/** The user's turn that is being edited. */
+export const editing = signal<string | null>(null);
+
+export const isNarrow = (): boolean => matchMedia("(max-width: 50rem)").matches;
+
+export const focusComposer = (): void => document.querySelector<HTMLTextAreaElement>("#composer")?.focus();
+/** The conversation whose title is being typed. */
+export const renaming = signal<string | null>(null);

@@ -1,0 +1,516 @@
+// The page in a browser, against a scripted server. With ZAYA_WEB_URL it is the page of that server, whose model may
+// say anything: the tests that need scripted answers are then left out. ZAYA_WEB_SHOTS names a folder for pictures.
+import assert from "node:assert/strict";
+import { mkdir, readFile } from "node:fs/promises";
+import path from "node:path";
+import { after, before, test } from "node:test";
+import { openBrowser, phone } from "./browser.mjs";
+import { startMock } from "./mock_server.mjs";
+
+const real = process.env.ZAYA_WEB_URL;
+const shots = process.env.ZAYA_WEB_SHOTS;
+const scripted = { skip: real ? "needs scripted answers" : false };
+let mock;
+let browser;
+let url;
+
+before(async () => {
+  mock = real ? undefined : await startMock();
+  url = real ?? mock.url;
+  browser = await openBrowser();
+  if (shots) await mkdir(shots, { recursive: true });
+});
+after(async () => {
+  await browser?.close();
+  await mock?.close();
+});
+
+/** Runs `steps` on a fresh page; then nothing may have gone wrong in it or left its origin. */
+async function onPage(steps, options) {
+  const { page, context, seen, wrong } = await browser.page(url, options);
+  page.setDefaultTimeout(real ? 120_000 : 15_000);
+  try {
+    await steps(page, context);
+    assert.deepEqual(wrong, []);
+    const origin = new URL(url).origin;
+    assert.deepEqual(seen.filter((one) => !/^(blob|data):/.test(one) && new URL(one).origin !== origin), []);
+    assert.ok(seen.length > 3);
+  } finally {
+    await context.close();
+  }
+}
+
+const answersOf = (page) => page.locator(".message.answer");
+const lastAnswer = (page) => answersOf(page).last();
+const shown = (page) => page.locator(".message").evaluateAll((all) => all.map((one) => one.querySelector(".bubble, .message > .markdown")?.textContent ?? ""));
+
+async function ask(page, text) {
+  await page.fill("#composer", text);
+  await page.click(".send");
+}
+
+/** Waits for the end of the answer that is under way. */
+async function answered(page) {
+  await page.waitForSelector(".send:not(.stop)");
+  await lastAnswer(page).locator("footer").waitFor();
+}
+
+async function picture(page, name) {
+  if (!shots) return;
+  await page.mouse.move(0, 0);
+  await page.evaluate(() => document.fonts.ready);
+  await page.waitForTimeout(300);
+  await page.screenshot({ path: path.join(shots, `${name}.png`) });
+}
+
+test("an answer streams, shows its figures and stays after a reload", () =>
+  onPage(async (page) => {
+    await ask(page, "Hello there");
+    await answered(page);
+    const text = await lastAnswer(page).innerText();
+    if (!real) assert.match(text, /You said: Hello there/);
+    assert.match(await lastAnswer(page).locator(".figures").innerText(), /\d+ tokens/);
+    assert.match(await lastAnswer(page).locator(".figures").innerText(), /tokens\/s/);
+    assert.match(await lastAnswer(page).locator(".figures").innerText(), /first token/);
+    const before = await shown(page);
+    await page.reload();
+    await page.waitForSelector(".message.answer footer");
+    assert.deepEqual(await shown(page), before);
+    assert.match(await page.title(), /Hello there/);
+    assert.equal(await page.locator(".entry.current").innerText(), "Hello there");
+  }));
+
+test("while an answer streams it grows, and stopping keeps what came", () =>
+  onPage(async (page) => {
+    await ask(page, "Tell me slowly about the sea, at length.");
+    await page.waitForSelector(".send.stop");
+    await page.waitForFunction(() => (document.querySelector(".message.answer")?.textContent ?? "").length > 40);
+    const early = (await lastAnswer(page).innerText()).length;
+    await page.waitForFunction((length) => document.querySelector(".message.answer").innerText.length > length, early);
+    await page.keyboard.press("Escape");
+    await answered(page);
+    assert.match(await lastAnswer(page).innerText(), /Stopped\./);
+    const before = await shown(page);
+    await page.reload();
+    await page.waitForSelector(".message.answer footer");
+    assert.deepEqual(await shown(page), before);
+    if (!real) await assertAborted();
+  }));
+
+async function assertAborted() {
+  for (let wait = 0; wait < 50 && mock.state.aborted === 0; wait++) await new Promise((resolve) => setTimeout(resolve, 100));
+  assert.ok(mock.state.aborted > 0, "the server was told");
+}
+
+test("a page that is closed during an answer keeps the part that came", scripted, () =>
+  onPage(async (page) => {
+    await ask(page, "slowly");
+    await page.waitForFunction(() => /answer comes/.test(document.querySelector(".message.answer .markdown")?.textContent ?? ""));
+    await page.waitForTimeout(1500);
+    await page.reload();
+    await page.waitForSelector(".message.answer footer");
+    assert.match(await lastAnswer(page).innerText(), /The page was closed before/);
+    assert.match((await shown(page))[1], /^Word by word/);
+  }));
+
+test("thinking is folded with its length, and unfolds", scripted, () =>
+  onPage(async (page) => {
+    await ask(page, "Prove that there are infinitely many primes.");
+    await answered(page);
+    const thinking = lastAnswer(page).locator(".thinking");
+    assert.match(await thinking.innerText(), /^Thought for [\d.]+ s · \d+ tokens$/);
+    await thinking.locator("summary").click();
+    await thinking.getByText("Euclid's").waitFor();
+    assert.ok((await thinking.locator(".katex").count()) >= 2);
+    await thinking.locator("summary").click();
+    await thinking.locator(".markdown").waitFor({ state: "detached" });
+  }));
+
+test("thinking can be turned off", scripted, () =>
+  onPage(async (page) => {
+    await page.getByRole("button", { name: "Thinking" }).click();
+    await ask(page, "primes, please");
+    await answered(page);
+    assert.equal(await lastAnswer(page).locator(".thinking").count(), 0);
+    assert.deepEqual(mock.requests.at(-1).chat_template_kwargs, { enable_thinking: false });
+  }));
+
+test("mathematics, tables and code are set", scripted, () =>
+  onPage(async (page) => {
+    await ask(page, "Prove that there are infinitely many primes.");
+    await answered(page);
+    assert.ok((await lastAnswer(page).locator(".katex").count()) > 10);
+    assert.equal(await lastAnswer(page).locator(".katex-display").count(), 2);
+    assert.equal(await lastAnswer(page).locator(".katex-error, .broken").count(), 0);
+    assert.equal(await lastAnswer(page).locator("td").count(), 9);
+    // The fonts of the formulas come from the page's own server and are used.
+    const fonts = await page.evaluate(async () => {
+      await document.fonts.ready;
+      return [...document.fonts].filter(({ status }) => status === "loaded").map(({ family }) => family);
+    });
+    assert.ok(fonts.some((family) => family.includes("KaTeX")), String(fonts));
+    await ask(page, "Now a function that merges overlapping intervals.");
+    await answered(page);
+    assert.ok((await lastAnswer(page).locator(".hljs-keyword").count()) > 5);
+  }));
+
+const withMath = {
+  format: "zaya-conversations",
+  version: 1,
+  conversations: [
+    {
+      title: "Imported",
+      created: 1,
+      updated: 2,
+      messages: [
+        { id: "q", parent: null, role: "user", content: "Gauss?", created: 1 },
+        { id: "a", parent: "q", role: "assistant", content: "$$\\int_{-\\infty}^\\infty e^{-x^2}\\,dx = \\sqrt{\\pi}$$", created: 2, answer: { state: "done" } },
+      ],
+    },
+  ],
+};
+
+test("a file is imported, its mathematics set, and exported again", () =>
+  onPage(async (page) => {
+    const choose = (name, text) =>
+      page.locator("input[type=file]").setInputFiles({ name, mimeType: "application/json", buffer: Buffer.from(text) });
+    await choose("bad.json", "{}");
+    await page.getByText("The file holds no exported conversations.").waitFor();
+    await choose("good.json", JSON.stringify(withMath));
+    await page.waitForSelector(".katex-display");
+    await page.getByLabel("This conversation").click();
+    const [json] = await Promise.all([page.waitForEvent("download"), page.getByRole("menuitem", { name: "Export as JSON" }).click()]);
+    assert.equal(json.suggestedFilename(), "Imported.json");
+    const { conversations } = JSON.parse(await readFile(await json.path(), "utf8"));
+    assert.deepEqual(conversations[0].messages.map(({ content }) => content), withMath.conversations[0].messages.map(({ content }) => content));
+    await page.getByLabel("This conversation").click();
+    const [markdown] = await Promise.all([page.waitForEvent("download"), page.getByRole("menuitem", { name: "Export as Markdown" }).click()]);
+    assert.match(await readFile(await markdown.path(), "utf8"), /^# Imported\n\n## User\n\nGauss\?/);
+  }));
+
+test("retry and edit make branches, arrows switch them, and the choice stays", scripted, () =>
+  onPage(async (page) => {
+    await ask(page, "one");
+    await answered(page);
+    await ask(page, "two");
+    await answered(page);
+    const first = await shown(page);
+    await lastAnswer(page).getByLabel("Answer again").click();
+    await page.getByText("2 / 2").waitFor();
+    await answered(page);
+    const second = await shown(page);
+    assert.notEqual(second[3], first[3]);
+    await page.getByLabel("Previous answer").click();
+    assert.deepEqual(await shown(page), first);
+
+    await page.locator(".message.user").first().hover();
+    await page.locator(".message.user").first().getByLabel("Edit").click();
+    await page.getByLabel("Edit your message").fill("one, edited");
+    await page.getByLabel("Edit your message").press("Enter");
+    await page.getByText("You said: one, edited").waitFor();
+    await answered(page);
+    assert.equal((await shown(page)).length, 2);
+    assert.deepEqual(mock.requests.at(-1).messages, [{ role: "user", content: "one, edited" }]);
+    await page.reload();
+    await page.getByText("You said: one, edited").waitFor();
+    await page.getByLabel("Previous version").click();
+    assert.deepEqual(await shown(page), first);
+  }));
+
+test("the server gets the branch that is shown and the settings", scripted, () =>
+  onPage(async (page) => {
+    await page.keyboard.press("Control+,");
+    await page.getByLabel("System prompt").fill("Be exact.");
+    await page.getByLabel("Temperature").fill("9");
+    await page.getByText("Between 0 and 2.").waitFor();
+    await page.getByLabel("Temperature").fill("0.6");
+    await page.getByLabel("Top-p").fill("0.95");
+    await page.getByLabel("Thinking budget").fill("1024");
+    await page.getByLabel("Seed").fill("7");
+    await page.locator("#set-model").selectOption("ZAYA1-8B-proofs");
+    await page.keyboard.press("Escape");
+    await ask(page, "hello");
+    await answered(page);
+    await ask(page, "again");
+    await answered(page);
+    const { messages, ...rest } = mock.requests.at(-1);
+    assert.deepEqual(rest, {
+      model: "ZAYA1-8B-proofs", temperature: 0.6, top_p: 0.95, seed: 7, thinking_token_budget: 1024,
+      stream: true, stream_options: { include_usage: true },
+    });
+    assert.deepEqual(messages.map(({ role }) => role), ["system", "user", "assistant", "user"]);
+    assert.equal(messages[0].content, "Be exact.");
+  }));
+
+test("conversations: list, search, rename, delete, undo", scripted, () =>
+  onPage(async (page) => {
+    for (const text of ["alpha", "beta"]) {
+      await page.getByRole("button", { name: "New conversation" }).click();
+      await ask(page, text);
+      await answered(page);
+    }
+    const titles = () => page.locator(".entry").allInnerTexts();
+    assert.deepEqual(await titles(), ["beta", "alpha"]);
+    await page.fill("#search", "ALP");
+    assert.deepEqual(await titles(), ["alpha"]);
+    await page.fill("#search", "");
+    await page.getByRole("link", { name: "alpha" }).click();
+    await page.getByText("You said: alpha").waitFor();
+    await page.getByLabel("More about “alpha”").click();
+    await page.getByRole("menuitem", { name: "Rename" }).click();
+    await page.getByLabel("Title").fill("First of all");
+    await page.keyboard.press("Enter");
+    assert.deepEqual(await titles(), ["beta", "First of all"]);
+    await page.getByLabel("More about “beta”").click();
+    await page.getByRole("menuitem", { name: "Delete" }).click();
+    assert.deepEqual(await titles(), ["First of all"]);
+    await page.getByRole("button", { name: "Undo" }).click();
+    await page.getByRole("link", { name: "beta" }).click();
+    await page.getByText("You said: beta").waitFor();
+    await page.goBack();
+    await page.getByText("You said: alpha").waitFor();
+  }));
+
+test("two tabs show the same conversations", scripted, () =>
+  onPage(async (page, context) => {
+    const other = await context.newPage();
+    await other.goto(url);
+    await ask(page, "seen by both");
+    await answered(page);
+    await other.getByRole("link", { name: "seen by both" }).click();
+    await other.getByText("You said: seen by both").waitFor();
+  }));
+
+test("errors say what happened and can be tried again", scripted, () =>
+  onPage(async (page) => {
+    const trouble = page.locator(".trouble");
+    await ask(page, "refuse");
+    await trouble.getByText("temperature must be between 0 and 2, found 7.").waitFor();
+    await ask(page, "break");
+    await trouble.getByText("The connection to the server was lost.").waitFor();
+    assert.match((await shown(page)).at(-1), /The line breaks after/);
+    await ask(page, "fault");
+    await trouble.getByText("The engine ran out of pages.").waitFor();
+    await ask(page, "too long");
+    await page.getByText("The limit of tokens was reached").waitFor();
+    await ask(page, "busy");
+    await lastAnswer(page).getByRole("button", { name: /Try again in \d s/ }).waitFor();
+    await lastAnswer(page).getByRole("button", { name: "Try again", exact: true }).click();
+    await page.getByText("Now there is room.").waitFor();
+    // The answer that failed before it began was replaced, and left no branch.
+    assert.equal(await lastAnswer(page).locator(".siblings").count(), 0);
+  }));
+
+test("a server that asks for a key gets it, and one that is away is noticed", scripted, async () => {
+  mock.state.key = "sesame";
+  try {
+    await onPage(async (page) => {
+      await page.getByText("The server wants an API key.").waitFor();
+      await page.getByRole("button", { name: "Enter a key" }).click();
+      await page.getByLabel("API key").fill("sesame");
+      await page.keyboard.press("Enter");
+      await page.keyboard.press("Escape");
+      await page.locator(".banner").waitFor({ state: "detached" });
+      await ask(page, "with key");
+      await answered(page);
+      mock.state.down = true;
+      await ask(page, "without server");
+      await page.locator(".trouble").getByText("The server cannot be reached.").waitFor();
+      await page.locator(".banner").waitFor();
+      mock.state.down = false;
+      await page.locator(".banner").getByRole("button", { name: "Try again" }).click();
+      await page.locator(".banner").waitFor({ state: "detached" });
+      await page.reload();
+      await page.waitForSelector(".message");
+      assert.equal(await page.locator(".banner").count(), 0);
+    });
+  } finally {
+    mock.state.key = "";
+    mock.state.down = false;
+  }
+});
+
+test("attacks in an answer stay text", scripted, () =>
+  onPage(async (page, context) => {
+    await ask(page, "hostile");
+    await answered(page);
+    await lastAnswer(page).locator(".thinking summary").click();
+    await page.waitForTimeout(300);
+    const found = await page.evaluate(() => ({
+      hacked: window.hacked,
+      elements: document.querySelectorAll(
+        ".message script, .message img, .message iframe, .message object, .message form, .message style, .message link, .message meta, .message base",
+      ).length,
+      svg: document.querySelectorAll(".message .markdown svg:not(.icon)").length,
+      handlers: [...document.querySelectorAll(".message *")].flatMap((one) => one.getAttributeNames()).filter((name) => name.startsWith("on")),
+      links: [...document.querySelectorAll(".message .markdown a")].map((one) => [one.protocol, one.rel, one.target]),
+    }));
+    assert.equal(found.hacked, undefined);
+    assert.equal(found.elements, 0);
+    assert.equal(found.svg, 0);
+    assert.deepEqual(found.handlers, []);
+    assert.ok(found.links.length >= 6);
+    for (const link of found.links) assert.deepEqual(link, ["https:", "noopener noreferrer nofollow", "_blank"]);
+    assert.match(await lastAnswer(page).innerText(), /<script>window\.hacked = 1<\/script>/);
+    assert.equal(context.pages().length, 1);
+  }));
+
+test("the keyboard is enough", scripted, () =>
+  onPage(async (page) => {
+    // The composer has the focus when the page opens.
+    await page.keyboard.type("first line");
+    await page.keyboard.press("Shift+Enter");
+    await page.keyboard.type("second line");
+    await page.keyboard.press("Enter");
+    await page.getByText("You said: first line").waitFor();
+    await answered(page);
+    // Edit the last turn, then switch back.
+    await page.keyboard.press("ArrowUp");
+    await page.keyboard.press("Control+A");
+    await page.keyboard.type("changed");
+    await page.keyboard.press("Enter");
+    await page.getByText("You said: changed").waitFor();
+    await answered(page);
+    await page.keyboard.press("/");
+    await page.keyboard.press("Alt+ArrowLeft");
+    await page.getByText("You said: first line").waitFor();
+    await page.keyboard.press("Alt+ArrowRight");
+    await page.getByText("You said: changed").waitFor();
+    // Unfold the thinking by Tab and Enter from the answer.
+    await page.keyboard.press("Alt+ArrowUp");
+    assert.equal(await page.evaluate(() => document.activeElement.className), "message answer");
+    await page.keyboard.press("Tab");
+    await page.keyboard.press("Enter");
+    await page.getByText("Somebody says something.").waitFor();
+    // Help, settings, search, new conversation; Escape leads back.
+    await page.keyboard.press("?");
+    await page.getByRole("dialog", { name: "Help" }).waitFor();
+    await page.keyboard.press("Escape");
+    await page.getByRole("dialog").waitFor({ state: "detached" });
+    await page.keyboard.press("Control+,");
+    await page.getByRole("dialog", { name: "Settings" }).waitFor();
+    await page.keyboard.press("Escape");
+    await page.getByRole("dialog").waitFor({ state: "detached" });
+    await page.keyboard.press("Control+k");
+    await page.keyboard.type("first");
+    assert.equal(await page.inputValue("#search"), "first");
+    await page.keyboard.press("Tab");
+    await page.keyboard.press("Tab");
+    await page.keyboard.press("Enter");
+    await page.getByRole("menu").waitFor();
+    await page.keyboard.press("ArrowDown");
+    await page.keyboard.press("Escape");
+    await page.getByRole("menu").waitFor({ state: "detached" });
+    await page.keyboard.press("Control+Shift+O");
+    await page.getByText("What shall we work on?").waitFor();
+    assert.equal(await page.evaluate(() => document.activeElement.id), "composer");
+  }));
+
+test("on a phone: nothing overflows, the list opens and closes, Enter is a new line", scripted, () =>
+  onPage(async (page) => {
+    await page.tap("#composer");
+    await page.keyboard.type("primes");
+    await page.keyboard.press("Enter");
+    assert.equal(await page.inputValue("#composer"), "primes\n");
+    await page.tap(".send");
+    await answered(page);
+    assert.equal(await page.evaluate(() => document.documentElement.scrollWidth), 390);
+    assert.ok((await page.evaluate(() => document.querySelector(".scroll").scrollWidth)) <= 390);
+    assert.equal(await page.locator(".sidebar").isVisible(), false);
+    await page.tap(".list-toggle");
+    await page.getByRole("link", { name: "primes" }).waitFor();
+    await page.tap(".sidebar .new");
+    await page.getByText("What shall we work on?").waitFor();
+    await page.locator(".sidebar").waitFor({ state: "hidden" });
+    await page.tap('[aria-label="Settings"]');
+    const box = await page.getByRole("dialog").boundingBox();
+    assert.ok(box.x >= 0 && box.x + box.width <= 390);
+  }, phone));
+
+test("the colours follow the system until somebody chooses", () =>
+  onPage(async (page) => {
+    const ground = () => page.evaluate(() => getComputedStyle(document.documentElement).backgroundColor);
+    const dark = await ground();
+    await page.emulateMedia({ colorScheme: "light" });
+    const light = await ground();
+    assert.notEqual(dark, light);
+    await page.getByTitle("Dark colours").click();
+    assert.equal(await ground(), dark);
+    await page.reload();
+    await page.waitForSelector("#composer");
+    assert.equal(await ground(), dark);
+  }, { colorScheme: "dark" }));
+
+test("an answer of 30,000 tokens streams without holding the page up", scripted, () =>
+  onPage(async (page) => {
+    await page.evaluate(() => {
+      window.longest = 0;
+      let last = performance.now();
+      const watch = () => {
+        const now = performance.now();
+        window.longest = Math.max(window.longest, now - last);
+        last = now;
+        setTimeout(watch);
+      };
+      watch();
+    });
+    const start = Date.now();
+    await ask(page, "Something very long");
+    await page.waitForSelector(".send:not(.stop)", { timeout: 120_000 });
+    const seconds = (Date.now() - start) / 1000;
+    const longest = await page.evaluate(() => window.longest);
+    console.log(`30,000 tokens in ${seconds.toFixed(1)} s; the page answered within ${longest.toFixed(0)} ms throughout`);
+    await lastAnswer(page).getByText("Step 698").waitFor({ timeout: 60_000 });
+    assert.ok(longest < 2500, `${longest} ms`); // a tenth of that on an idle machine
+  }));
+
+test("one very long block of code does not hold the page up either", scripted, () =>
+  onPage(async (page) => {
+    await ask(page, "one block");
+    await page.waitForSelector(".send:not(.stop)", { timeout: 120_000 });
+    await lastAnswer(page).locator("pre").waitFor();
+    assert.equal((await lastAnswer(page).locator("pre").innerText()).trim().split("\n").length, 4000);
+  }));
+
+test("pictures", { skip: real || !shots ? "asked for by ZAYA_WEB_SHOTS" : false }, async () => {
+  for (const [name, options] of [
+    ["desktop-light", {}],
+    ["desktop-dark", { colorScheme: "dark" }],
+    ["phone-light", phone],
+    ["phone-dark", { ...phone, colorScheme: "dark" }],
+  ]) {
+    await onPage(async (page) => {
+      await picture(page, `${name}-welcome`);
+      await ask(page, "Prove that there are infinitely many primes.");
+      await answered(page);
+      await page.locator(".thinking summary").click();
+      await page.locator(".scroll").evaluate((frame) => (frame.scrollTop = 0));
+      await picture(page, `${name}-mathematics`);
+      await ask(page, "Write a C++ function that merges overlapping intervals.");
+      await answered(page);
+      await picture(page, `${name}-code`);
+      await lastAnswer(page).getByLabel("Answer again").click();
+      await page.getByText("2 / 2").waitFor();
+      await answered(page);
+      await ask(page, "refuse");
+      await page.locator(".trouble").waitFor();
+      await ask(page, "slowly");
+      await page.waitForTimeout(1200);
+      await picture(page, `${name}-streaming`);
+      await page.click(".send.stop");
+      await answered(page);
+      await picture(page, `${name}-stopped`);
+      await page.getByLabel("Settings").click();
+      await picture(page, `${name}-settings`);
+      await page.keyboard.press("Escape");
+      if (options.isMobile) {
+        await page.tap(".list-toggle");
+        await picture(page, `${name}-list`);
+      } else {
+        await page.evaluate(() => document.activeElement.blur());
+        await page.keyboard.press("?");
+        await picture(page, `${name}-help`);
+      }
+    }, options);
+  }
+});
