@@ -1,6 +1,7 @@
 #include "text/utf8.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "text/utf8_word_ranges.h"
 
@@ -58,6 +59,29 @@ std::string replace_invalid_utf8(std::string_view text) {
     text.remove_prefix(sequence.length);
   }
   return result;
+}
+
+std::string Utf8Stream::push(std::string_view text) {
+  held_ += text;
+  // The last character begins at most three bytes before the end; it is held back if all that is
+  // there of it fits.
+  std::size_t end = held_.size();
+  for (std::size_t back = 1; back <= std::min<std::size_t>(3, held_.size()); ++back) {
+    const std::string_view tail = std::string_view(held_).substr(held_.size() - back);
+    const auto lead = static_cast<unsigned char>(tail.front());
+    if ((lead & 0xc0U) == 0x80U) continue;
+    const std::size_t length = lead < 0xe0 ? 2 : lead < 0xf0 ? 3 : 4;
+    const Sequence sequence = sequence_at(tail);
+    if (lead >= 0xc2 && lead <= 0xf4 && back < length && sequence.length == back) end -= back;
+    break;
+  }
+  std::string out = replace_invalid_utf8(std::string_view(held_).substr(0, end));
+  held_.erase(0, end);
+  return out;
+}
+
+std::string Utf8Stream::finish() {
+  return replace_invalid_utf8(std::exchange(held_, {}));
 }
 
 char32_t last_code_point(std::string_view text) {

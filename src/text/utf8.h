@@ -17,6 +17,18 @@ std::size_t find_invalid_utf8(std::string_view text);
 /// give.
 std::string replace_invalid_utf8(std::string_view text);
 
+/// The same for a text that arrives in pieces, cut anywhere.
+class Utf8Stream {
+ public:
+  /// What is certain now, well-formed: a character that is not whole yet is held back.
+  std::string push(std::string_view text);
+  /// No more text comes: the rest.
+  std::string finish();
+
+ private:
+  std::string held_;
+};
+
 /// Decodes the code point at `position` and moves past it. The text must be well-formed and
 /// `position` at the start of a code point.
 inline char32_t next_code_point(std::string_view text, std::size_t& position) {
