@@ -34,10 +34,12 @@ void Sequence::Pages::keep(std::size_t count) {
 }
 
 Sequence::Sequence(const StateLayout& layout, std::shared_ptr<PagePool> pool,
-                   std::shared_ptr<const std::vector<float>> initial_tail)
+                   std::shared_ptr<const std::vector<float>> initial_tail,
+                   std::shared_ptr<const Adapter> adapter)
     : layout_(&layout),
       pool_(std::move(pool)),
       initial_tail_(std::move(initial_tail)),
+      adapter_(std::move(adapter)),
       tail_(*initial_tail_),
       pages_(layout.layers()) {}
 
@@ -56,7 +58,8 @@ void Sequence::require_whole() const {
 SequenceView Sequence::view(std::size_t position) {
   view_pages_.clear();
   for (const Pages& pages : pages_) view_pages_.emplace_back(pages.data);
-  return {.position = position, .pages = view_pages_, .tail = tail_.data()};
+  return {
+      .position = position, .pages = view_pages_, .tail = tail_.data(), .adapter = adapter_.get()};
 }
 
 // Only the last page can be part full; a fork may hold it too.

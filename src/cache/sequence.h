@@ -11,9 +11,9 @@
 
 namespace zaya {
 
-/// The state of one sequence, always whole: its tokens, the K and V of each, and the CCA tail after
-/// the last. A value: fork() is another sequence with the same past; pages are shared and copied
-/// when one of the holders writes.
+/// The state of one sequence, always whole: its tokens, the K and V of each, the CCA tail after the
+/// last, and the adapter that all of it was computed with. A value: fork() is another sequence
+/// with the same past; pages are shared and copied when one of the holders writes.
 ///
 /// A model extends it in steps: begin_step(), Model::forward() on the view, end_step(). A step that
 /// does not come to its end leaves a state nobody can use: everything but destruction throws Error.
@@ -21,7 +21,8 @@ class Sequence {
  public:
   /// `initial_tail`: Model::initial_tail().
   Sequence(const StateLayout& layout, std::shared_ptr<PagePool> pool,
-           std::shared_ptr<const std::vector<float>> initial_tail);
+           std::shared_ptr<const std::vector<float>> initial_tail,
+           std::shared_ptr<const Adapter> adapter = nullptr);
   Sequence(Sequence&&) = default;
   Sequence& operator=(Sequence&&) = default;
 
@@ -29,6 +30,7 @@ class Sequence {
 
   std::size_t length() const { return tokens_.size(); }
   const std::vector<TokenId>& tokens() const { return tokens_; }
+  const std::shared_ptr<const Adapter>& adapter() const { return adapter_; }  ///< null: none
 
   /// Bytes of pages that begin_step(count) would take from the pool.
   std::size_t bytes_for_step(std::size_t count) const;
@@ -68,6 +70,7 @@ class Sequence {
   const StateLayout* layout_;
   std::shared_ptr<PagePool> pool_;
   std::shared_ptr<const std::vector<float>> initial_tail_;
+  std::shared_ptr<const Adapter> adapter_;
   std::vector<TokenId> tokens_;
   std::vector<float> tail_;
   std::vector<Pages> pages_;  // of each layer

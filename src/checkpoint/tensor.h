@@ -21,6 +21,9 @@ struct TensorView {
   std::size_t bytes() const { return elements() * dtype_size(dtype); }
 };
 
+/// The values as fp32. Throws Error for a type other than f32, bf16 and f16.
+std::vector<float> to_floats(const TensorView& view);
+
 /// "[2, 3]"
 std::string shape_text(std::span<const std::size_t> shape);
 

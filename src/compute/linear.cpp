@@ -44,12 +44,12 @@ void PackedInput::pack(const Kernels& kernels, ThreadPool& pool, InputKind kind,
 }
 
 void PackedInput::pack(const Kernels& kernels, InputKind kind, Rows<const float> x,
-                       std::size_t rows, std::size_t depth) {
+                       std::size_t rows, std::size_t depth, const std::uint32_t* index) {
   const LinearKernels& linear = kernels.linear(kind);
   kind_ = kind;
   rows_ = rows;
   std::byte* out = buffer_.resize(linear.packed_bytes(kind, rows, depth));
-  linear.pack(kind, x, nullptr, rows, 0, rows, depth, out);
+  linear.pack(kind, x, index, rows, 0, rows, depth, out);
 }
 
 void PackedInput::multiply(const Kernels& kernels, const WeightView& w, std::size_t first,

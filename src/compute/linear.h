@@ -32,9 +32,9 @@ class PackedInput {
   /// Packs with every thread of the pool.
   void pack(const Kernels& kernels, ThreadPool& pool, InputKind kind, Rows<const float> x,
             std::size_t rows, std::size_t depth);
-  /// Packs by the calling thread.
+  /// Packs by the calling thread. Row i is x.row(index[i]), or x.row(i) when index is null.
   void pack(const Kernels& kernels, InputKind kind, Rows<const float> x, std::size_t rows,
-            std::size_t depth);
+            std::size_t depth, const std::uint32_t* index = nullptr);
 
   /// y[r][n - first] = sum over k of x[r][k] w[n][k], for n in [first, last), by the calling
   /// thread. Any number of threads may do so at once.

@@ -21,8 +21,8 @@ Runner::Runner(std::shared_ptr<const Checkpoint> checkpoint, RunnerOptions optio
   if (options.screen_head) model_.screen_head(pool_);
 }
 
-Sequence Runner::new_sequence() {
-  return {model_.layout(), pages_, initial_tail_};
+Sequence Runner::new_sequence(std::shared_ptr<const Adapter> adapter) {
+  return {model_.layout(), pages_, initial_tail_, std::move(adapter)};
 }
 
 Sequence Runner::synthetic_sequence(std::size_t length, std::uint64_t seed) {

@@ -42,7 +42,9 @@ class Runner {
   int threads() const { return pool_.threads(); }
   const PagePool& pages() const { return *pages_; }
 
-  Sequence new_sequence();
+  /// A sequence without tokens. All that it will have pass through `adapter`, which must have been
+  /// made for this model and compute mode.
+  Sequence new_sequence(std::shared_ptr<const Adapter> adapter = nullptr);
 
   /// From now on shows the inputs of the layers' matrices to `observer`, or to nobody.
   void observe(InputObserver* observer) { activations_.observer = observer; }

@@ -405,16 +405,25 @@ void AttentionBuffers::resize(const ModelConfig& config, std::size_t rows) {
 
 void attention(const ComputeContext& context, const ModelConfig& config,
                const AttentionWeights& weights, const StateLayout& layout, std::size_t layer,
-               std::span<const Segment> segments, const RopeTable& rope, Rows<const float> normed,
-               std::size_t rows, AttentionBuffers& buffers, Rows<float> out, Trace* trace) {
+               std::span<const Segment> segments, std::span<const AdaptedRows> adapted,
+               const RopeTable& rope, Rows<const float> normed, std::size_t rows,
+               AttentionBuffers& buffers, Rows<float> out, Trace* trace) {
   const std::size_t channels = config.conv_width();
   const std::size_t half = config.kv_width() / 2;
-  linear(context,
-         {{weights.q, {buffers.qk.data(), channels}},
-          {weights.k, {buffers.qk.data() + config.q_width(), channels}},
-          {weights.v_current, {buffers.current.data(), half}},
-          {weights.v_delayed, {buffers.delayed.data(), half}}},
-         normed, rows);
+  const Rows<float> q{buffers.qk.data(), channels};
+  const Rows<float> k{buffers.qk.data() + config.q_width(), channels};
+  const Rows<float> current{buffers.current.data(), half};
+  const Rows<float> delayed{buffers.delayed.data(), half};
+  linear(
+      context,
+      {{weights.q, q}, {weights.k, k}, {weights.v_current, current}, {weights.v_delayed, delayed}},
+      normed, rows);
+  adapt(context, adapted, layer,
+        {{Projection::q, q},
+         {Projection::k, k},
+         {Projection::v_current, current},
+         {Projection::v_delayed, delayed}},
+        normed);
 
   buffers.mixed.resize(trace != nullptr ? rows * channels : 0);
   const Cca cca(context, config, weights, layout, layer, segments, rope, buffers, rows);
@@ -423,7 +432,9 @@ void attention(const ComputeContext& context, const ModelConfig& config,
   cca.attend();
   cca.store_tails();
 
-  linear(context, {{weights.o, out}}, {buffers.output.data(), config.q_width()}, rows);
+  const Rows<const float> attended{buffers.output.data(), config.q_width()};
+  linear(context, {{weights.o, out}}, attended, rows);
+  adapt(context, adapted, layer, {{Projection::o, out}}, attended);
 }
 
 }  // namespace zaya

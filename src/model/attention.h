@@ -4,6 +4,7 @@
 #include <span>
 #include <vector>
 
+#include "model/adapter.h"
 #include "model/ops.h"
 #include "model/state.h"
 
@@ -50,10 +51,12 @@ struct Trace {
 
 /// Attention(RMSNorm(x)) of one layer for every segment, without the residual:
 /// `normed` [rows, H] -> `out` [rows, H]. Reads and extends each sequence's K, V and CCA tail.
+/// The rows of `adapted` pass through their adapter's projections.
 /// Equations: arXiv:2510.04476, eqs. 7-11.
 void attention(const ComputeContext& context, const ModelConfig& config,
                const AttentionWeights& weights, const StateLayout& layout, std::size_t layer,
-               std::span<const Segment> segments, const RopeTable& rope, Rows<const float> normed,
-               std::size_t rows, AttentionBuffers& buffers, Rows<float> out, Trace* trace);
+               std::span<const Segment> segments, std::span<const AdaptedRows> adapted,
+               const RopeTable& rope, Rows<const float> normed, std::size_t rows,
+               AttentionBuffers& buffers, Rows<float> out, Trace* trace);
 
 }  // namespace zaya

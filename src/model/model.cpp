@@ -33,6 +33,10 @@ void Model::check_tokens(std::span<const TokenId> tokens) const {
   }
 }
 
+Adapter Model::load_adapter(const std::filesystem::path& folder) const {
+  return {AdapterFile(folder, config(), checkpoint_->config_file().layout), config(), compute_};
+}
+
 std::vector<float> Model::initial_tail() const {
   std::vector<float> tail(layout_.layers() * layout_.tail_floats());
   for (std::size_t i = 0; i < layout_.layers(); ++i) {
@@ -52,6 +56,7 @@ void Model::forward(std::span<StepItem> batch, Activations& a, ThreadPool& pool,
     rows += item.tokens.size();
   }
   a.resize(config(), rows);
+  a.adapted = adapted_rows(batch);
   const ComputeContext context{kernels_, pool, a.packed, a.observer};
 
   a.rope.fill(config().rope, config().head_dim, segments, rows);
@@ -59,6 +64,22 @@ void Model::forward(std::span<StepItem> batch, Activations& a, ThreadPool& pool,
   embed(batch, a);
   for (std::size_t i = 0; i < config().layers; ++i) layer(context, i, segments, rows, a, trace);
   head(context, batch, a, rows, trace);
+}
+
+std::vector<AdaptedRows> Model::adapted_rows(std::span<const StepItem> batch) {
+  std::vector<AdaptedRows> out;
+  std::uint32_t row = 0;
+  for (const StepItem& item : batch) {
+    const auto end = row + static_cast<std::uint32_t>(item.tokens.size());
+    if (const Adapter* adapter = item.state.adapter) {
+      auto at = std::find_if(out.begin(), out.end(),
+                             [&](const AdaptedRows& group) { return group.adapter == adapter; });
+      if (at == out.end()) at = out.insert(at, {adapter, {}});
+      while (row < end) at->rows.push_back(row++);
+    }
+    row = end;
+  }
+  return out;
 }
 
 /// x_0 = (embedding + input_bias) * input_scale.
@@ -98,7 +119,7 @@ void Model::layer(const ComputeContext& context, std::size_t index,
     rms_norm(kernels_, x.row(r), w.attention_norm, config().norm_eps, normed.row(r));
   });
   show("input_layernorm", normed);
-  attention(context, config(), w.attention, layout_, index, segments,
+  attention(context, config(), w.attention, layout_, index, segments, a.adapted,
             config().sliding[index] ? a.sliding_rope : a.rope, {normed.data, width}, rows,
             a.attention, block, trace);
   show("self_attn.0", block);

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstddef>
+#include <filesystem>
 #include <memory>
 #include <span>
 #include <vector>
@@ -41,6 +42,7 @@ struct Activations {
   MoeBuffers moe;
   RopeTable rope;
   RopeTable sliding_rope;
+  std::vector<AdaptedRows> adapted;
   std::vector<float> logits;          ///< [wanted rows, vocab]
   InputObserver* observer = nullptr;  ///< sees the inputs of the layers' matrices
   std::size_t head_rows = 0;  ///< precise rows of the head that the step read for each input
@@ -64,6 +66,9 @@ class Model {
   const HeadScreen& head_screen() const { return screen_; }
   const ModelWeights& weights() const { return weights_; }
 
+  /// An adapter in PEFT's format from its folder. Throws Error as AdapterFile does.
+  Adapter load_adapter(const std::filesystem::path& folder) const;
+
   /// Throws Error for a token outside the vocabulary.
   void check_tokens(std::span<const TokenId> tokens) const;
 
@@ -77,6 +82,7 @@ class Model {
                Trace* trace = nullptr) const;
 
  private:
+  static std::vector<AdaptedRows> adapted_rows(std::span<const StepItem> batch);
   void embed(std::span<const StepItem> batch, Activations& a) const;
   void layer(const ComputeContext& context, std::size_t index, std::span<const Segment> segments,
              std::size_t rows, Activations& a, Trace* trace) const;

@@ -10,6 +10,8 @@
 
 namespace zaya {
 
+class Adapter;
+
 /// Where everything that a sequence carries lies in memory. Two kinds of state:
 ///
 /// - K and V of every position, in pages of `kPageTokens` positions of one layer: layers can then
@@ -66,6 +68,7 @@ struct SequenceView {
   std::size_t position = 0;                            ///< of the first new token
   std::span<const std::span<std::byte* const>> pages;  ///< of each layer
   float* tail = nullptr;                               ///< [layers][tail_floats], read and replaced
+  const Adapter* adapter = nullptr;  ///< that all its tokens pass through; null: none
   /// False while tokens are run again only to rebuild the CCA tail: K and V are read, not written.
   bool writes_kv = true;
 };
