@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "base/file.h"
+#include "tests/fuzz/adapter_checks.h"
 #include "tests/fuzz/checkpoint_checks.h"
 
 namespace zaya {
@@ -25,6 +26,13 @@ TEST(FuzzCorpus, Safetensors) {
                 "safetensors",
                 [](const std::string& text) { check_safetensors(std::as_bytes(std::span(text))); }),
             20);
+}
+
+TEST(FuzzCorpus, Adapter) {
+  EXPECT_GT(
+      over_corpus("adapter",
+                  [](const std::string& text) { check_adapter(std::as_bytes(std::span(text))); }),
+      30);
 }
 
 TEST(FuzzCorpus, Config) {
