@@ -3,10 +3,10 @@
 
 #include <fmt/format.h>
 
-#include "base/error.h"
 #include "base/file.h"
 #include "base/json.h"
 #include "text/tokenizer.h"
+#include "zaya/error.h"
 
 // tokenizer_bench TOKENIZER_JSON TEXT_FILE...: loads the tokenizer and encodes each file once.
 // Prints CPU times, {"load": seconds, "texts": [{"seconds": ..., "ids": [...]}]}.

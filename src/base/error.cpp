@@ -1,4 +1,4 @@
-#include "base/error.h"
+#include "zaya/error.h"
 
 #include <utility>
 

@@ -11,7 +11,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "base/error.h"
+#include "zaya/error.h"
 
 namespace zaya {
 namespace {

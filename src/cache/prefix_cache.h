@@ -8,8 +8,8 @@
 #include <span>
 #include <vector>
 
-#include "base/token.h"
 #include "cache/sequence.h"
+#include "zaya/token.h"
 
 namespace zaya {
 

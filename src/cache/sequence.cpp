@@ -4,7 +4,7 @@
 #include <cstring>
 #include <utility>
 
-#include "base/error.h"
+#include "zaya/error.h"
 
 namespace zaya {
 namespace {

@@ -5,9 +5,9 @@
 #include <span>
 #include <vector>
 
-#include "base/token.h"
 #include "cache/page_pool.h"
 #include "model/state.h"
+#include "zaya/token.h"
 
 namespace zaya {
 

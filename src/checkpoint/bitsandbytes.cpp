@@ -5,9 +5,9 @@
 
 #include <fmt/format.h>
 
-#include "base/error.h"
 #include "base/json.h"
 #include "compute/weight_view.h"
+#include "zaya/error.h"
 
 namespace zaya {
 namespace {

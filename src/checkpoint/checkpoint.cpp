@@ -13,10 +13,10 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
-#include "base/error.h"
 #include "base/file.h"
 #include "base/json.h"
 #include "checkpoint/layout.h"
+#include "zaya/error.h"
 
 namespace zaya {
 namespace {

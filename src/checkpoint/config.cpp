@@ -8,7 +8,7 @@
 
 #include <fmt/format.h>
 
-#include "base/error.h"
+#include "zaya/error.h"
 
 namespace zaya {
 namespace {

@@ -7,8 +7,8 @@
 #include <vector>
 
 #include "base/json.h"
-#include "base/token.h"
 #include "checkpoint/quantization.h"
+#include "zaya/token.h"
 
 namespace zaya {
 

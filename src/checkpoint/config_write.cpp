@@ -1,8 +1,8 @@
 #include <string>
 #include <utility>
 
-#include "base/error.h"
 #include "checkpoint/config.h"
+#include "zaya/error.h"
 
 namespace zaya {
 namespace {

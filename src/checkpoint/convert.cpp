@@ -8,10 +8,10 @@
 
 #include <fmt/format.h>
 
-#include "base/error.h"
 #include "base/file.h"
 #include "checkpoint/layout.h"
 #include "checkpoint/output_folder.h"
+#include "zaya/error.h"
 
 namespace zaya {
 namespace {

@@ -10,8 +10,8 @@
 #include <nlohmann/json.hpp>
 #include <unistd.h>
 
-#include "base/error.h"
 #include "base/file.h"
+#include "zaya/error.h"
 
 namespace zaya {
 namespace {

@@ -8,11 +8,11 @@
 
 #include <fmt/format.h>
 
-#include "base/error.h"
 #include "base/file.h"
 #include "checkpoint/layout.h"
 #include "checkpoint/output_folder.h"
 #include "compute/thread_pool.h"
+#include "zaya/error.h"
 
 namespace zaya {
 namespace {

@@ -10,9 +10,9 @@
 #include <fmt/format.h>
 
 #include "base/dtype.h"
-#include "base/error.h"
 #include "checkpoint/row_math.h"
 #include "compute/weight_view.h"
+#include "zaya/error.h"
 
 namespace zaya {
 namespace {

@@ -4,9 +4,9 @@
 
 #include <fmt/format.h>
 
-#include "base/error.h"
 #include "base/json.h"
 #include "checkpoint/safetensors.h"
+#include "zaya/error.h"
 
 namespace zaya {
 namespace {

@@ -5,8 +5,8 @@
 
 #include <fmt/format.h>
 
-#include "base/error.h"
 #include "checkpoint/stored_matrix.h"
+#include "zaya/error.h"
 
 namespace zaya {
 namespace {

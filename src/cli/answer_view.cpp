@@ -22,7 +22,7 @@ AnswerView::~AnswerView() {
   if (styled_ && state_ == State::thinking) print(kPlain);
 }
 
-void AnswerView::add(const OutputText::Piece& piece, std::size_t reasoning_tokens) {
+void AnswerView::add(const TextPiece& piece, std::size_t reasoning_tokens) {
   add_thinking(piece.reasoning, reasoning_tokens);
   if (piece.answer.empty()) return;
   std::string text = terminal_ ? without_control_codes(piece.answer) : piece.answer;

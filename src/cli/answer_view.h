@@ -18,7 +18,7 @@ class AnswerView {
   AnswerView& operator=(const AnswerView&) = delete;
   ~AnswerView();  ///< leaves the terminal in order
 
-  void add(const OutputText::Piece& piece, std::size_t reasoning_tokens);
+  void add(const TextPiece& piece, std::size_t reasoning_tokens);
   /// Ends the last line.
   void finish();
 

@@ -4,8 +4,8 @@
 
 #include <fmt/format.h>
 
-#include "base/error.h"
 #include "base/file.h"
+#include "zaya/error.h"
 
 namespace zaya::cli {
 namespace {

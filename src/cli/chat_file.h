@@ -4,7 +4,7 @@
 #include <string>
 
 #include "base/json.h"
-#include "engine/sampling_params.h"
+#include "zaya/sampling_params.h"
 
 namespace zaya::cli {
 

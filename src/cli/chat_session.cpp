@@ -6,9 +6,9 @@
 
 #include <fmt/format.h>
 
-#include "base/error.h"
 #include "cli/answer_view.h"
 #include "cli/terminal.h"
+#include "zaya/error.h"
 
 namespace zaya::cli {
 namespace {
@@ -88,7 +88,7 @@ bool ChatSession::handle(std::string_view line) {
 
 void ChatSession::answer(std::string_view text) {
   state_.messages.push_back({{"role", "user"}, {"content", text}});
-  OutputText::Piece said;
+  TextPiece said;
   try {
     Kept asked = prompt();
     const Generation generation = run(asked.tokens, said);
@@ -129,7 +129,7 @@ ChatSession::Kept ChatSession::prompt() const {
   return asked;
 }
 
-void ChatSession::keep(Kept prompt, const Generation& generation, const OutputText::Piece& said) {
+void ChatSession::keep(Kept prompt, const Generation& generation, const TextPiece& said) {
   kept_ = {};
   // Templates drop old reasoning, and a stop string has left text out.
   if (!said.reasoning.empty() || generation.stop_string() != nullptr) return;
@@ -141,7 +141,7 @@ void ChatSession::keep(Kept prompt, const Generation& generation, const OutputTe
 }
 
 // Runs the model on a prompt, of which only what the sequence does not hold yet is computed.
-Generation ChatSession::run(const std::vector<TokenId>& tokens, OutputText::Piece& said) {
+Generation ChatSession::run(const std::vector<TokenId>& tokens, TextPiece& said) {
   Interrupt::clear();
   // Each turn draws its own numbers, whatever the turns before it used.
   Generation generation(text_, state_.sampling, tokens,
@@ -150,7 +150,7 @@ Generation ChatSession::run(const std::vector<TokenId>& tokens, OutputText::Piec
     const std::size_t cached = keep_common_prefix(runner_, sequence_, tokens);
     AnswerView view(view_.show_thinking);
     PromptProgress progress;
-    const auto show = [&](const OutputText::Piece& piece) {
+    const auto show = [&](const TextPiece& piece) {
       said.reasoning += piece.reasoning;
       said.answer += piece.answer;
       view.add(piece, generation.reasoning_tokens());

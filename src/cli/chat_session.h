@@ -36,8 +36,8 @@ class ChatSession {
 
   void answer(std::string_view text);
   Kept prompt() const;
-  Generation run(const std::vector<TokenId>& tokens, OutputText::Piece& said);
-  void keep(Kept prompt, const Generation& generation, const OutputText::Piece& said);
+  Generation run(const std::vector<TokenId>& tokens, TextPiece& said);
+  void keep(Kept prompt, const Generation& generation, const TextPiece& said);
   void report(const Generation& generation, const GenerationStats& stats, std::size_t cached) const;
 
   bool command(std::string_view name, std::string_view argument);

@@ -3,7 +3,6 @@
 
 #include <fmt/format.h>
 
-#include "base/error.h"
 #include "checkpoint/hub.h"
 #include "cli/chat_session.h"
 #include "cli/command.h"
@@ -11,6 +10,7 @@
 #include "cli/model_options.h"
 #include "cli/sampling_options.h"
 #include "cli/terminal.h"
+#include "zaya/error.h"
 
 namespace zaya::cli {
 namespace {

@@ -6,7 +6,6 @@
 
 #include <fmt/format.h>
 
-#include "base/error.h"
 #include "base/file.h"
 #include "base/json.h"
 #include "checkpoint/hub.h"
@@ -15,6 +14,7 @@
 #include "cli/model_options.h"
 #include "engine/divergence.h"
 #include "text/tokenizer.h"
+#include "zaya/error.h"
 
 namespace zaya::cli {
 namespace {

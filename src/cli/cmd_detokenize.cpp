@@ -8,13 +8,13 @@
 #include <fmt/ranges.h>
 #include <unistd.h>
 
-#include "base/error.h"
 #include "base/json.h"
 #include "checkpoint/hub.h"
 #include "cli/command.h"
 #include "cli/model_options.h"
 #include "cli/text_input.h"
 #include "text/tokenizer.h"
+#include "zaya/error.h"
 
 namespace zaya::cli {
 namespace {

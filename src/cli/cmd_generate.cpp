@@ -6,7 +6,6 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
-#include "base/error.h"
 #include "base/json.h"
 #include "base/process.h"
 #include "checkpoint/hub.h"
@@ -17,6 +16,7 @@
 #include "cli/text_input.h"
 #include "engine/generation.h"
 #include "text/chat.h"
+#include "zaya/error.h"
 
 namespace zaya::cli {
 namespace {
@@ -145,7 +145,7 @@ void generate_command(const Options& options) {
   std::string answer;
   std::string reasoning;
   Json logprobs = Json::array();
-  const auto show = [&](const OutputText::Piece& piece) {
+  const auto show = [&](const TextPiece& piece) {
     answer += piece.answer;
     reasoning += piece.reasoning;
     if (options.json || piece.answer.empty()) return;

@@ -4,12 +4,12 @@
 
 #include <fmt/format.h>
 
-#include "base/error.h"
 #include "base/json.h"
 #include "checkpoint/hub.h"
 #include "cli/command.h"
 #include "cli/text_input.h"
 #include "text/tokenizer.h"
+#include "zaya/error.h"
 
 namespace zaya::cli {
 namespace {

@@ -11,8 +11,8 @@
 #include <histedit.h>
 #include <langinfo.h>
 
-#include "base/error.h"
 #include "cli/terminal.h"
+#include "zaya/error.h"
 
 namespace zaya::cli {
 namespace {

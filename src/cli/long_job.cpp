@@ -7,7 +7,7 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
-#include "base/error.h"
+#include "zaya/error.h"
 
 namespace zaya::cli {
 namespace {

@@ -1,8 +1,8 @@
 #include <cstdio>
 #include <exception>
 
-#include "base/error.h"
 #include "cli/command.h"
+#include "zaya/error.h"
 
 namespace {
 

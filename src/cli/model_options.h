@@ -5,9 +5,9 @@
 #include <string_view>
 #include <vector>
 
-#include "base/token.h"
 #include "cli/command.h"
 #include "engine/runner.h"
+#include "zaya/token.h"
 
 namespace zaya::cli {
 

@@ -6,8 +6,8 @@
 
 #include <fmt/format.h>
 
-#include "base/error.h"
 #include "cli/model_options.h"
+#include "zaya/error.h"
 
 namespace zaya::cli {
 namespace {

@@ -7,7 +7,7 @@
 
 #include "cli/command.h"
 #include "engine/model_text.h"
-#include "engine/sampling_params.h"
+#include "zaya/sampling_params.h"
 
 namespace zaya::cli {
 

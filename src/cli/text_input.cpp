@@ -8,8 +8,8 @@
 
 #include <fmt/format.h>
 
-#include "base/error.h"
 #include "text/utf8.h"
+#include "zaya/error.h"
 
 namespace zaya::cli {
 

@@ -15,7 +15,7 @@
 #include <unistd.h>
 #endif
 
-#include "base/error.h"
+#include "zaya/error.h"
 
 namespace zaya {
 namespace {

@@ -9,8 +9,8 @@
 
 #include <sys/mman.h>
 
-#include "base/error.h"
 #include "compute/kernels/probes.h"
+#include "zaya/error.h"
 
 namespace zaya {
 namespace {

@@ -4,7 +4,7 @@
 #include <span>
 #include <vector>
 
-#include "base/token.h"
+#include "zaya/token.h"
 
 namespace zaya {
 

@@ -1,36 +1,81 @@
-#include "engine/engine.h"
+#include "zaya/engine.h"
 
 #include <algorithm>
+#include <condition_variable>
+#include <filesystem>
+#include <mutex>
+#include <optional>
+#include <thread>
 #include <utility>
 
 #include "base/process.h"
+#include "checkpoint/hub.h"
+#include "engine/model_text.h"
+#include "engine/scheduler.h"
+#include "text/chat.h"
+#include "zaya/error.h"
 
 namespace zaya {
 namespace {
 
-RunnerOptions with_memory(RunnerOptions options, const Checkpoint& checkpoint) {
-  if (options.kv_memory == PagePool::kUnlimited) {
-    options.kv_memory = default_kv_memory(checkpoint.bytes());
-  }
-  return options;
-}
-
-}  // namespace
-
+// Half of what is free beside the mapped weights, so that work space, the sequences' CCA tails and
+// other programs find room.
 std::size_t default_kv_memory(std::size_t weight_bytes) {
   constexpr std::size_t kLeast = std::size_t{256} << 20;
   const std::size_t available = available_memory_bytes();
   return std::max(kLeast, (available - std::min(available, weight_bytes)) / 2);
 }
 
-Engine::Engine(const std::shared_ptr<const Checkpoint>& checkpoint,
-               std::shared_ptr<const ModelText> text, Options options)
-    : text_(std::move(text)),
-      runner_(checkpoint, with_memory(options.runner, *checkpoint)),
-      scheduler_(runner_, text_, options.scheduler),
-      thread_([this] { run(); }) {}
+RunnerOptions with_memory(RunnerOptions options, const Checkpoint& checkpoint) {
+  if (!options.kv_memory) options.kv_memory = default_kv_memory(checkpoint.bytes());
+  return options;
+}
 
-Engine::~Engine() {
+}  // namespace
+
+class Engine::Impl {
+ public:
+  Impl(const std::filesystem::path& folder, const Options& options)
+      : Impl(folder, std::make_shared<const Checkpoint>(Checkpoint::open(folder)), options) {}
+  Impl(const Impl&) = delete;
+  Impl& operator=(const Impl&) = delete;
+  ~Impl();
+
+  const ModelText& text() const { return *text_; }
+  const Runner& runner() const { return runner_; }
+  /// Read on first use: who sends no messages can run a model with a template we cannot read.
+  const ChatTemplate& chat_template() const;
+
+  RequestId submit(Request request);
+  void cancel(RequestId request);
+
+ private:
+  Impl(std::filesystem::path folder, const std::shared_ptr<const Checkpoint>& checkpoint,
+       const Options& options)
+      : folder_(std::move(folder)),
+        text_(std::make_shared<const ModelText>(
+            load_model_text(folder_, checkpoint->config(), options.generation_config))),
+        runner_(checkpoint, with_memory(options.runner, *checkpoint)),
+        scheduler_(runner_, text_, options.scheduler),
+        thread_([this] { run(); }) {}
+
+  void run();
+  void wake();
+
+  std::filesystem::path folder_;
+  std::shared_ptr<const ModelText> text_;
+  mutable std::mutex template_lock_;
+  mutable std::optional<ChatTemplate> template_;
+  Runner runner_;
+  Scheduler scheduler_;
+  std::mutex lock_;
+  std::condition_variable changed_;
+  bool work_ = false;
+  bool stop_ = false;
+  std::thread thread_;  // last: it uses all of the above
+};
+
+Engine::Impl::~Impl() {
   {
     const std::lock_guard lock(lock_);
     stop_ = true;
@@ -39,18 +84,24 @@ Engine::~Engine() {
   thread_.join();
 }
 
-RequestId Engine::submit(Request request) {
+const ChatTemplate& Engine::Impl::chat_template() const {
+  const std::lock_guard lock(template_lock_);
+  if (!template_) template_ = ChatTemplate::load(folder_);
+  return *template_;
+}
+
+RequestId Engine::Impl::submit(Request request) {
   const RequestId id = scheduler_.submit(std::move(request));
   wake();
   return id;
 }
 
-void Engine::cancel(RequestId request) {
+void Engine::Impl::cancel(RequestId request) {
   scheduler_.cancel(request);
   wake();
 }
 
-void Engine::wake() {
+void Engine::Impl::wake() {
   {
     const std::lock_guard lock(lock_);
     work_ = true;
@@ -58,19 +109,71 @@ void Engine::wake() {
   changed_.notify_all();
 }
 
-void Engine::run() {
-  for (;;) {
-    {
-      std::unique_lock lock(lock_);
-      if (stop_) break;
-      work_ = false;
-    }
+void Engine::Impl::run() {
+  const auto take_flags = [&] {
+    const std::lock_guard lock(lock_);
+    return std::pair(std::exchange(work_, false), stop_);
+  };
+  while (!take_flags().second) {
     if (scheduler_.step()) continue;
     std::unique_lock lock(lock_);
     changed_.wait(lock, [&] { return work_ || stop_; });
   }
-  scheduler_.cancel_all();
-  scheduler_.step();
+  do {  // an event may submit another request
+    scheduler_.cancel_all();
+    scheduler_.step();
+  } while (take_flags().first);
+}
+
+Engine::Engine(const std::string& model, const Options& options)
+    : impl_(std::make_unique<Impl>(resolve_model_folder(model), options)) {}
+
+Engine::~Engine() = default;
+
+std::vector<TokenId> Engine::encode(std::string_view text) const {
+  return encode_prompt(impl_->text(), text);
+}
+
+std::vector<TokenId> Engine::encode_chat(std::span<const ChatMessage> messages,
+                                         bool thinking) const {
+  ChatRequest request;
+  for (const ChatMessage& message : messages) {
+    request.messages.push_back({{"role", message.role}, {"content", message.content}});
+  }
+  if (!thinking) request.kwargs["enable_thinking"] = false;
+  return encode_rendered(impl_->text(), impl_->chat_template().render(request));
+}
+
+std::string Engine::decode(std::span<const TokenId> tokens) const {
+  return tokenizer_of(impl_->text()).decode(tokens);
+}
+
+const SamplingParams& Engine::default_params() const {
+  return impl_->text().generation.params;
+}
+
+std::size_t Engine::context() const {
+  return impl_->text().context;
+}
+
+std::size_t Engine::kv_memory() const {
+  return impl_->runner().pages().budget();
+}
+
+RequestId Engine::submit(Request request) {
+  return impl_->submit(std::move(request));
+}
+
+void Engine::cancel(RequestId request) {
+  impl_->cancel(request);
+}
+
+const ModelConfig& Engine::config() const {
+  return impl_->runner().config();
+}
+
+const ModelText& Engine::text() const {
+  return impl_->text();
 }
 
 }  // namespace zaya

@@ -4,7 +4,7 @@
 #include <chrono>
 #include <utility>
 
-#include "base/error.h"
+#include "zaya/error.h"
 
 namespace zaya {
 namespace {
@@ -27,7 +27,7 @@ OutputText::Options text_options(const ModelText& model, const SamplingParams& p
           .tags_are_tokens = model.think_close.has_value()};
 }
 
-void append(OutputText::Piece& to, const OutputText::Piece& more) {
+void append(TextPiece& to, const TextPiece& more) {
   to.reasoning += more.reasoning;
   to.answer += more.answer;
 }
@@ -80,9 +80,9 @@ TokenEvent Generation::step(std::span<const float> logits, SamplerWorkspace& wor
   return event;
 }
 
-OutputText::Piece Generation::finish(FinishReason reason) {
+TextPiece Generation::finish(FinishReason reason) {
   if (finish_) return {};
-  OutputText::Piece rest;
+  TextPiece rest;
   if (decoder_) rest = text_.push(decoder_->finish());
   append(rest, text_.finish());
   finish_ = text_.stopped() ? FinishReason::stop : reason;
@@ -96,14 +96,14 @@ bool Generation::is_stop(TokenId token) const {
              params_.stop_ids.end();
 }
 
-OutputText::Piece Generation::push(TokenId token) {
+TextPiece Generation::push(TokenId token) {
   if (!decoder_) return {};
   const bool was_inside = text_.inside();
   const bool opens = token == model_->think_open;
   const bool is_tag = opens || token == model_->think_close;
   std::string text = decoder_->push(token);
   if (!is_tag) {
-    OutputText::Piece piece = text_.push(text);
+    TextPiece piece = text_.push(text);
     if (was_inside && text_.inside()) ++reasoning_tokens_;
     return piece;
   }
@@ -111,7 +111,7 @@ OutputText::Piece Generation::push(TokenId token) {
   const std::string_view spelling = opens ? kThinkOpen : kThinkClose;
   const bool shown = text.ends_with(spelling);
   if (shown) text.resize(text.size() - spelling.size());
-  OutputText::Piece piece = text_.push(text);
+  TextPiece piece = text_.push(text);
   append(piece, text_.push_tag(opens ? OutputText::Tag::open : OutputText::Tag::close,
                                shown ? spelling : std::string_view()));
   return piece;

@@ -10,23 +10,15 @@
 #include <vector>
 
 #include "base/progress.h"
-#include "base/token.h"
 #include "engine/model_text.h"
 #include "engine/output_text.h"
 #include "engine/runner.h"
 #include "engine/sampler.h"
 #include "engine/stop.h"
+#include "zaya/request.h"
+#include "zaya/token.h"
 
 namespace zaya {
-
-/// What one token brought.
-struct TokenEvent {
-  TokenId token = 0;
-  bool forced = false;     ///< not drawn: it closes a think block whose budget is used up
-  OutputText::Piece text;  ///< what can be shown now; may be of earlier tokens, may be empty
-  std::optional<Logprobs> logprobs;    ///< when SamplingParams::top_logprobs is set
-  std::optional<FinishReason> finish;  ///< this is the last token
-};
 
 /// The output of one sequence, token by token: takes logits, gives tokens and text, knows when to
 /// stop. Who runs the model, alone or in a batch, is no concern of it.
@@ -46,7 +38,7 @@ class Generation {
   TokenEvent step(std::span<const float> logits, SamplerWorkspace& workspace);
 
   /// Ends the output from outside; returns the text still held back.
-  OutputText::Piece finish(FinishReason reason);
+  TextPiece finish(FinishReason reason);
 
   std::optional<FinishReason> finish_reason() const { return finish_; }
   /// The stop string that ended the output, or null.
@@ -58,8 +50,8 @@ class Generation {
 
  private:
   bool is_stop(TokenId token) const;
-  OutputText::Piece push(TokenId token);
-  OutputText::Piece flush();
+  TextPiece push(TokenId token);
+  TextPiece flush();
   void close_think_when_due();
 
   std::shared_ptr<const ModelText> model_;
@@ -84,7 +76,7 @@ struct GenerationStats {
   std::size_t output_tokens = 0;
   double prefill_seconds = 0.0;
   double decode_seconds = 0.0;
-  OutputText::Piece rest;  ///< text that no event brought, when it was stopped
+  TextPiece rest;  ///< text that no event brought, when it was stopped
 };
 
 /// Drives one generation to its end. `prompt`: what of the prompt is not in the sequence yet, at

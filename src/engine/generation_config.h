@@ -5,8 +5,8 @@
 #include <vector>
 
 #include "base/json.h"
-#include "base/token.h"
-#include "engine/sampling_params.h"
+#include "zaya/sampling_params.h"
+#include "zaya/token.h"
 
 namespace zaya {
 

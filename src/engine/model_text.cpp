@@ -6,8 +6,8 @@
 
 #include <fmt/format.h>
 
-#include "base/error.h"
 #include "engine/output_text.h"
+#include "zaya/error.h"
 
 namespace zaya {
 namespace {
@@ -75,12 +75,6 @@ void set_eos(ModelText& model, const Json& tokenizer_config, const ModelConfig& 
   eos.erase(std::unique(eos.begin(), eos.end()), eos.end());
 }
 
-const Tokenizer& tokenizer_of(const ModelText& model) {
-  if (model.tokenizer) return *model.tokenizer;
-  throw Error({.where = "tokenizer.json",
-               .what = "the model folder has none; a prompt must be given as token ids"});
-}
-
 }  // namespace
 
 ModelText load_model_text(const std::filesystem::path& folder, const ModelConfig& config,
@@ -105,6 +99,12 @@ ModelText load_model_text(const std::filesystem::path& folder, const ModelConfig
   }
   set_eos(model, tokenizer_config, config);
   return model;
+}
+
+const Tokenizer& tokenizer_of(const ModelText& model) {
+  if (model.tokenizer) return *model.tokenizer;
+  throw Error({.where = "tokenizer.json",
+               .what = "the model folder has none; a prompt must be given as token ids"});
 }
 
 std::vector<TokenId> encode_prompt(const ModelText& model, std::string_view text) {

@@ -9,10 +9,10 @@
 #include <string_view>
 #include <vector>
 
-#include "base/token.h"
 #include "checkpoint/config.h"
 #include "engine/generation_config.h"
 #include "text/tokenizer.h"
+#include "zaya/token.h"
 
 namespace zaya {
 
@@ -40,8 +40,11 @@ struct ModelText {
 ModelText load_model_text(const std::filesystem::path& folder, const ModelConfig& config,
                           bool use_generation_config = true);
 
+/// Throws Error when there is no tokenizer, as the functions below do.
+const Tokenizer& tokenizer_of(const ModelText& model);
+
 /// The tokens of a raw prompt: BOS where the model wants one and the text does not begin with it,
-/// and nothing after the text. Throws Error when there is no tokenizer.
+/// and nothing after the text.
 std::vector<TokenId> encode_prompt(const ModelText& model, std::string_view text);
 /// The tokens of what a chat template printed: exactly those.
 std::vector<TokenId> encode_rendered(const ModelText& model, std::string_view text);

@@ -13,7 +13,7 @@ OutputText::OutputText(Options options)
       stop_(std::move(options.stop)),
       tags_({std::string(kThinkOpen), std::string(kThinkClose)}) {}
 
-OutputText::Piece OutputText::push(std::string_view text) {
+TextPiece OutputText::push(std::string_view text) {
   if (stopped()) return {};
   const std::size_t taken = append(text);
   if (!tags_are_tokens_) find_tags(text.substr(0, taken));
@@ -22,7 +22,7 @@ OutputText::Piece OutputText::push(std::string_view text) {
   return release(std::max(stop_.pending(), may_be_tag ? tags_.pending() : 0));
 }
 
-OutputText::Piece OutputText::push_tag(Tag tag, std::string_view text) {
+TextPiece OutputText::push_tag(Tag tag, std::string_view text) {
   if (stopped()) return {};
   const std::size_t begin = released_ + held_.size();
   append(text);
@@ -30,8 +30,8 @@ OutputText::Piece OutputText::push_tag(Tag tag, std::string_view text) {
   return release(stopped() ? stop_.found()->size() : stop_.pending());
 }
 
-OutputText::Piece OutputText::finish() {
-  return stopped() ? Piece{} : release(0);
+TextPiece OutputText::finish() {
+  return stopped() ? TextPiece{} : release(0);
 }
 
 std::size_t OutputText::append(std::string_view text) {
@@ -59,10 +59,10 @@ void OutputText::mark(std::size_t begin, std::size_t end, bool opens) {
 }
 
 // Releases all but the last `keep` bytes.
-OutputText::Piece OutputText::release(std::size_t keep) {
+TextPiece OutputText::release(std::size_t keep) {
   const std::size_t until = released_ + held_.size() - keep;
   const std::size_t start = released_;
-  Piece piece;
+  TextPiece piece;
   const auto show = [&](std::size_t to) {
     std::string& part = split_ && shown_inside_ ? piece.reasoning : piece.answer;
     part.append(held_, released_ - start, to - released_);

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "engine/stop.h"
+#include "zaya/request.h"
 
 namespace zaya {
 
@@ -25,20 +26,16 @@ class OutputText {
     bool split = false;                  ///< else all text is answer, tags included
     bool tags_are_tokens = true;  ///< tags come by push_tag(); else they are found in the text
   };
-  struct Piece {
-    std::string reasoning = {};
-    std::string answer = {};
-  };
   enum class Tag { open, close };
 
   explicit OutputText(Options options);
 
   /// Returns what can be shown now; nothing once stopped().
-  Piece push(std::string_view text);
+  TextPiece push(std::string_view text);
   /// The same for a token that is a tag; `text` is its spelling, empty where decoding hides it.
-  Piece push_tag(Tag tag, std::string_view text);
+  TextPiece push_tag(Tag tag, std::string_view text);
   /// No more text comes: the rest.
-  Piece finish();
+  TextPiece finish();
 
   /// Whether what comes next is reasoning.
   bool inside() const { return inside_; }
@@ -56,7 +53,7 @@ class OutputText {
   std::size_t append(std::string_view text);
   void find_tags(std::string_view text);
   void mark(std::size_t begin, std::size_t end, bool opens);
-  Piece release(std::size_t keep);
+  TextPiece release(std::size_t keep);
 
   bool split_;
   bool tags_are_tokens_;

@@ -6,8 +6,8 @@
 
 #include <fmt/format.h>
 
-#include "base/error.h"
 #include "base/random.h"
+#include "zaya/error.h"
 
 namespace zaya {
 
@@ -15,7 +15,7 @@ Runner::Runner(std::shared_ptr<const Checkpoint> checkpoint, RunnerOptions optio
     : model_(std::move(checkpoint), options.compute,
              kernels_of(selected_isa(), options.deterministic)),
       pool_(options.threads),
-      pages_(std::make_shared<PagePool>(options.kv_memory)),
+      pages_(std::make_shared<PagePool>(options.kv_memory.value_or(PagePool::kUnlimited))),
       initial_tail_(std::make_shared<const std::vector<float>>(model_.initial_tail())),
       chunk_(std::max<std::size_t>(1, options.chunk)) {
   if (options.screen_head) model_.screen_head(pool_);

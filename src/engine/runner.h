@@ -11,17 +11,9 @@
 #include "checkpoint/checkpoint.h"
 #include "compute/thread_pool.h"
 #include "model/model.h"
+#include "zaya/options.h"
 
 namespace zaya {
-
-struct RunnerOptions {
-  Compute compute = Compute::fast;
-  int threads = 0;             ///< 0: every core this process may use
-  std::size_t chunk = 2048;    ///< most tokens of one prompt in one step; bounds the work space
-  bool deterministic = false;  ///< the same bits whatever a token's batch mates and chunk are
-  std::size_t kv_memory = PagePool::kUnlimited;  ///< bytes for K and V of all sequences together
-  bool screen_head = false;  ///< feed() may take logits by the screened head (HeadScreen)
-};
 
 /// A loaded model with what running it takes: threads, KV pages, work space. One thread of control.
 /// Sequences it made must not outlive it.

@@ -9,9 +9,9 @@
 
 #include <fmt/format.h>
 
-#include "base/error.h"
 #include "base/random.h"
 #include "compute/kernels/kernels.h"
+#include "zaya/error.h"
 
 namespace zaya {
 namespace {

@@ -6,8 +6,9 @@
 #include <unordered_map>
 #include <vector>
 
-#include "base/token.h"
-#include "engine/sampling_params.h"
+#include "zaya/request.h"
+#include "zaya/sampling_params.h"
+#include "zaya/token.h"
 
 namespace zaya {
 
@@ -73,19 +74,6 @@ class Sampler {
   std::uint64_t stream_;
   std::uint64_t accepted_ = 0;
   std::unordered_map<TokenId, Seen> seen_;  // empty unless something is penalised
-};
-
-/// log p of one token.
-struct TokenLogprob {
-  TokenId id;
-  float logprob;
-};
-
-/// What the model itself thought of a position, before bias, penalties and temperature (as vLLM
-/// reports it), over the ids that are tokens.
-struct Logprobs {
-  TokenLogprob token;             ///< the token that was taken
-  std::vector<TokenLogprob> top;  ///< the likeliest, best first, equal ones by id
 };
 
 Logprobs logprobs_of(std::span<const float> logits, std::size_t vocab, TokenId token,

@@ -1,10 +1,10 @@
-#include "engine/sampling_params.h"
+#include "zaya/sampling_params.h"
 
 #include <cmath>
 
 #include <fmt/format.h>
 
-#include "base/error.h"
+#include "zaya/error.h"
 
 namespace zaya {
 namespace {

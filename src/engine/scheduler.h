@@ -15,54 +15,10 @@
 #include "cache/prefix_cache.h"
 #include "engine/generation.h"
 #include "engine/runner.h"
+#include "zaya/options.h"
+#include "zaya/request.h"
 
 namespace zaya {
-
-using RequestId = std::uint64_t;
-
-/// How one choice of a request fared.
-struct RequestStats {
-  double queue_seconds = 0;    ///< before its first step
-  double prefill_seconds = 0;  ///< to its first token
-  double decode_seconds = 0;   ///< from there to the end
-  std::size_t prompt_tokens = 0;
-  std::size_t cached_tokens = 0;  ///< of the prompt, found in the prefix cache or in its siblings
-  std::size_t output_tokens = 0;
-  std::size_t preemptions = 0;  ///< times it gave its memory to another and was computed again
-};
-
-/// What happened to one choice of a request.
-struct RequestEvent {
-  RequestId request = 0;
-  std::size_t choice = 0;                ///< of n
-  std::optional<TokenEvent> token = {};  ///< a new token
-  // The last event of a choice has these:
-  std::optional<FinishReason> finish = {};  ///< cancelled, too, when it failed
-  RequestStats stats = {};
-  OutputText::Piece rest = {};  ///< text that no token brought, when it was cancelled or failed
-  std::string error = {};       ///< what went wrong; empty unless it failed
-};
-
-struct Request {
-  std::vector<TokenId> prompt;
-  SamplingParams params = {};
-  std::size_t n = 1;  ///< choices: outputs from the same prompt, which is computed once
-  int priority = 0;   ///< higher goes first, and may take the memory of lower ones
-  bool split_reasoning = false;
-  /// Sees every event, on the thread that calls Scheduler::step(). Must not throw. May submit and
-  /// cancel.
-  std::function<void(const RequestEvent&)> on_event = {};
-};
-
-struct SchedulerOptions {
-  /// Most new tokens of a step in which outputs go on: bounds how long a prompt holds them up.
-  /// Smaller steps read prompts more slowly: on two cores 128 tokens took 0.9 s, 256 took 1.3 s.
-  std::size_t step_tokens = 256;
-  /// Most new tokens of a step of prompts alone; bounds the work space.
-  std::size_t prompt_tokens = 2048;
-  std::size_t max_running = 64;        ///< sequences that hold memory at once
-  std::size_t cached_sequences = 256;  ///< finished ones kept for their prefixes; 0: none
-};
 
 /// Runs many requests over one model: continuous batching. Each step takes one token of every
 /// output and, from what is left of its budget, equal parts of the prompts that are being read.

@@ -5,18 +5,6 @@
 
 namespace zaya {
 
-const char* finish_reason_name(FinishReason reason) {
-  switch (reason) {
-    case FinishReason::stop:
-      return "stop";
-    case FinishReason::length:
-      return "length";
-    case FinishReason::cancelled:
-      return "cancelled";
-  }
-  return "";
-}
-
 StringFinder::StringFinder(std::vector<std::string> strings) {
   for (std::string& text : strings) {
     if (text.empty()) continue;

@@ -7,14 +7,6 @@
 
 namespace zaya {
 
-enum class FinishReason {
-  stop,       ///< a stop string or a stop token
-  length,     ///< max_tokens or the end of the context
-  cancelled,  ///< whoever asked does not want more
-};
-/// OpenAI's word for it: "stop" or "length"; "cancelled" is ours.
-const char* finish_reason_name(FinishReason reason);
-
 /// Finds the first of several strings in a text that arrives in pieces. "First" is where a match is
 /// complete; of several that end together, the one that began earliest. So the result does not
 /// depend on how the text was cut. (Knuth, Morris, Pratt 1977: one automaton a string.)

@@ -5,7 +5,7 @@
 
 #include <fmt/format.h>
 
-#include "base/error.h"
+#include "zaya/error.h"
 
 namespace zaya {
 void Activations::resize(const ModelConfig& config, std::size_t rows) {

@@ -6,7 +6,6 @@
 #include <span>
 #include <vector>
 
-#include "base/token.h"
 #include "checkpoint/checkpoint.h"
 #include "compute/thread_pool.h"
 #include "model/attention.h"
@@ -14,6 +13,7 @@
 #include "model/moe.h"
 #include "model/state.h"
 #include "model/weights.h"
+#include "zaya/token.h"
 
 namespace zaya {
 

@@ -8,14 +8,9 @@
 #include "base/dtype.h"
 #include "checkpoint/checkpoint.h"
 #include "compute/linear.h"
+#include "zaya/options.h"
 
 namespace zaya {
-
-/// Numerics of the large matrix products.
-enum class Compute {
-  f32,   ///< inputs in fp32, weights as stored: reproduces the reference implementation
-  fast,  ///< inputs as the weights' format takes them (InputKind), KV cache in bf16
-};
 
 /// A weight matrix as stored: a view of the mapped checkpoint, or an own copy where the stored type
 /// or order had to change.

@@ -3,8 +3,8 @@
 #include <fmt/format.h>
 #include <simdjson.h>
 
-#include "base/error.h"
 #include "text/utf8.h"
+#include "zaya/error.h"
 
 namespace zaya {
 namespace {

@@ -8,11 +8,11 @@
 #include <string_view>
 #include <vector>
 
-#include "base/token.h"
 #include "text/tokenizer_added.h"
 #include "text/tokenizer_bpe.h"
 #include "text/tokenizer_rules.h"
 #include "text/tokenizer_vocabulary.h"
+#include "zaya/token.h"
 
 namespace zaya {
 

@@ -7,8 +7,8 @@
 #include <string_view>
 #include <vector>
 
-#include "base/token.h"
 #include "text/tokenizer_table.h"
+#include "zaya/token.h"
 
 namespace zaya {
 

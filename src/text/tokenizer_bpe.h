@@ -8,9 +8,9 @@
 #include <string_view>
 #include <vector>
 
-#include "base/token.h"
 #include "text/tokenizer_table.h"
 #include "text/tokenizer_vocabulary.h"
+#include "zaya/token.h"
 
 namespace zaya {
 

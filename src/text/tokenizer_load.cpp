@@ -7,10 +7,10 @@
 #include <fmt/format.h>
 #include <simdjson.h>
 
-#include "base/error.h"
 #include "base/file.h"
 #include "text/tokenizer.h"
 #include "text/utf8.h"
+#include "zaya/error.h"
 
 // simdjson and not base/json.h: the file of a large vocabulary is 33 MB with three million strings.
 

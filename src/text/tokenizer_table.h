@@ -4,7 +4,7 @@
 #include <cstdint>
 #include <vector>
 
-#include "base/error.h"
+#include "zaya/error.h"
 
 namespace zaya {
 

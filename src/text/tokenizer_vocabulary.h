@@ -7,7 +7,7 @@
 #include <string_view>
 #include <vector>
 
-#include "base/token.h"
+#include "zaya/token.h"
 
 namespace zaya {
 

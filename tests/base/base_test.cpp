@@ -6,10 +6,10 @@
 #include <gtest/gtest.h>
 
 #include "base/dtype.h"
-#include "base/error.h"
 #include "base/file.h"
 #include "base/json.h"
 #include "base/random.h"
+#include "zaya/error.h"
 
 namespace zaya {
 namespace {

@@ -9,8 +9,8 @@
 
 #include <gtest/gtest.h>
 
-#include "base/error.h"
 #include "checkpoint/tensor.h"
+#include "zaya/error.h"
 
 namespace zaya {
 

@@ -5,8 +5,8 @@
 
 #include <gtest/gtest.h>
 
-#include "base/error.h"
 #include "base/file.h"
+#include "zaya/error.h"
 
 namespace zaya {
 namespace {

@@ -8,9 +8,9 @@
 
 #include <gtest/gtest.h>
 
-#include "base/error.h"
 #include "compute/cpu.h"
 #include "compute/thread_pool.h"
+#include "zaya/error.h"
 
 namespace zaya {
 namespace {

@@ -7,8 +7,8 @@
 
 #include <gtest/gtest.h>
 
-#include "base/error.h"
 #include "compute/kernels/probes.h"
+#include "zaya/error.h"
 
 namespace zaya {
 namespace {

@@ -5,7 +5,7 @@
 
 #include <gtest/gtest.h>
 
-#include "base/error.h"
+#include "zaya/error.h"
 
 namespace zaya {
 namespace {

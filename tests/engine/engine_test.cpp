@@ -1,10 +1,10 @@
 // The engine's own thread: requests from many threads, and an end in the middle of the work.
-#include "engine/engine.h"
+#include "zaya/engine.h"
 
 #include <atomic>
-#include <filesystem>
 #include <future>
 #include <memory>
+#include <string>
 #include <thread>
 #include <vector>
 
@@ -14,11 +14,8 @@ namespace zaya {
 namespace {
 
 std::unique_ptr<Engine> make_engine() {
-  const auto folder = std::filesystem::path(ZAYA_TEST_DATA) / "goldens/native";
-  auto checkpoint = std::make_shared<const Checkpoint>(Checkpoint::open(folder));
-  auto text = std::make_shared<ModelText>(load_model_text(folder, checkpoint->config()));
   return std::make_unique<Engine>(
-      checkpoint, text,
+      std::string(ZAYA_TEST_DATA) + "/goldens/native",
       Engine::Options{.runner = {.compute = Compute::f32, .threads = 1, .deterministic = true}});
 }
 

@@ -6,8 +6,8 @@
 
 #include <gtest/gtest.h>
 
-#include "base/error.h"
 #include "base/json.h"
+#include "zaya/error.h"
 
 namespace zaya {
 namespace {

@@ -23,7 +23,7 @@ std::ostream& operator<<(std::ostream& out, const Shown& s) {
 Shown show(const OutputText::Options& options, const std::vector<std::string>& pieces) {
   OutputText text(options);
   Shown shown;
-  const auto add = [&](const OutputText::Piece& piece) {
+  const auto add = [&](const TextPiece& piece) {
     shown.reasoning += piece.reasoning;
     shown.answer += piece.answer;
   };

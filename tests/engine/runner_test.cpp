@@ -12,10 +12,10 @@
 
 #include <gtest/gtest.h>
 
-#include "base/error.h"
 #include "base/json.h"
 #include "checkpoint/checkpoint.h"
 #include "checkpoint/safetensors.h"
+#include "zaya/error.h"
 
 namespace zaya {
 namespace {

@@ -12,8 +12,8 @@
 
 #include <gtest/gtest.h>
 
-#include "base/error.h"
 #include "base/random.h"
+#include "zaya/error.h"
 
 namespace zaya {
 namespace {
@@ -32,11 +32,11 @@ Golden golden(const std::string& name) {
   return {std::move(checkpoint), std::move(text)};
 }
 
-RunnerOptions options(std::size_t kv_memory = PagePool::kUnlimited) {
+RunnerOptions options(std::optional<std::size_t> kv_memory = {}) {
   return {.compute = Compute::f32, .threads = 1, .deterministic = true, .kv_memory = kv_memory};
 }
 
-Runner make_runner(const Golden& model, std::size_t kv_memory = PagePool::kUnlimited) {
+Runner make_runner(const Golden& model, std::optional<std::size_t> kv_memory = {}) {
   return Runner(model.checkpoint, options(kv_memory));
 }
 

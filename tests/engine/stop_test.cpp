@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include "zaya/request.h"
+
 namespace zaya {
 namespace {
 

@@ -9,12 +9,12 @@
 #include <string_view>
 #include <vector>
 
-#include "base/error.h"
 #include "base/json.h"
 #include "checkpoint/config.h"
 #include "checkpoint/layout.h"
 #include "checkpoint/safetensors.h"
 #include "checkpoint/stored_matrix.h"
+#include "zaya/error.h"
 
 namespace zaya {
 

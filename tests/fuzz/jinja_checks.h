@@ -4,10 +4,10 @@
 #include <string>
 #include <string_view>
 
-#include "base/error.h"
 #include "base/json.h"
 #include "text/jinja/template.h"
 #include "text/utf8.h"
+#include "zaya/error.h"
 
 namespace zaya {
 

@@ -4,9 +4,9 @@
 #include <string_view>
 #include <vector>
 
-#include "base/error.h"
 #include "text/tokenizer.h"
 #include "text/utf8.h"
+#include "zaya/error.h"
 
 namespace zaya::test {
 

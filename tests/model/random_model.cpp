@@ -11,11 +11,11 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
-#include "base/error.h"
 #include "base/file.h"
 #include "base/random.h"
 #include "checkpoint/layout.h"
 #include "checkpoint/safetensors.h"
+#include "zaya/error.h"
 
 namespace zaya {
 namespace {

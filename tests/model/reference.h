@@ -6,9 +6,9 @@
 #include <string>
 #include <vector>
 
-#include "base/token.h"
 #include "checkpoint/checkpoint.h"
 #include "checkpoint/config.h"
+#include "zaya/token.h"
 
 namespace zaya {
 

@@ -27,7 +27,15 @@ const std::map<std::string, std::set<std::string>> kStandsOn = {
     {"cli", {"engine"}},
 };
 
-using Files = std::map<std::string, std::string>;  // path relative to src/ -> content
+// The public headers, include/zaya: which folder of src/ each is part of. What may include that
+// folder may include the header; itself it stands on other public headers alone, so that a program
+// needs nothing else.
+const std::map<std::string, std::string> kPublic = {
+    {"zaya/engine.h", "engine"},  {"zaya/error.h", "base"}, {"zaya/options.h", "model"},
+    {"zaya/request.h", "engine"}, {"zaya/token.h", "base"}, {"zaya/sampling_params.h", "engine"},
+};
+
+using Files = std::map<std::string, std::string>;  // path relative to src/ or include/ -> content
 
 bool may_include(const std::string& from, const std::string& to) {
   if (from == to) return true;
@@ -37,6 +45,7 @@ bool may_include(const std::string& from, const std::string& to) {
 }
 
 std::string folder_of(const std::string& path) {
+  if (const auto header = kPublic.find(path); header != kPublic.end()) return header->second;
   const auto slash = path.find('/');
   return slash == std::string::npos ? "" : path.substr(0, slash);
 }
@@ -45,9 +54,14 @@ void check_include(const Files& files, const std::string& path, const std::strin
                    bool quoted, std::vector<std::string>& problems) {
   const std::string to = folder_of(target);
   if (quoted && !files.contains(target)) {
-    problems.push_back(path + ": \"" + target + "\" is no file of src/ (paths start there)");
-  } else if (!quoted && kStandsOn.contains(to) && files.contains(target)) {
+    problems.push_back(path + ": \"" + target + "\" is no file of src/ or include/");
+  } else if (!quoted && files.contains(target)) {
     problems.push_back(path + ": <" + target + "> is our own, include it with quotes");
+  } else if (kPublic.contains(path) &&
+             // <nlohmann/json.hpp>, <unistd.h>: neither is of the standard library of C++.
+             (quoted ? !kPublic.contains(target)
+                     : target.find_first_of("./") != std::string::npos)) {
+    problems.push_back(path + ": a public header may not include " + target);
   } else if (quoted && kStandsOn.contains(to) && !may_include(folder_of(path), to)) {
     problems.push_back(path + ": " + folder_of(path) + " may not include " + to + " (" + target +
                        ")");
@@ -91,12 +105,14 @@ std::vector<std::string> problems_of(const Files& files) {
 
 Files read_sources() {
   namespace fs = std::filesystem;
-  const fs::path root = fs::path(ZAYA_SOURCE_DIR) / "src";
   Files files;
-  for (const auto& entry : fs::recursive_directory_iterator(root)) {
-    const std::string extension = entry.path().extension().string();
-    if (extension == ".h" || extension == ".cpp") {
-      files[fs::relative(entry.path(), root).string()] = read_file(entry.path());
+  for (const char* folder : {"src", "include"}) {
+    const fs::path root = fs::path(ZAYA_SOURCE_DIR) / folder;
+    for (const auto& entry : fs::recursive_directory_iterator(root)) {
+      const std::string extension = entry.path().extension().string();
+      if (extension == ".h" || extension == ".cpp") {
+        files[fs::relative(entry.path(), root).string()] = read_file(entry.path());
+      }
     }
   }
   return files;
@@ -104,14 +120,20 @@ Files read_sources() {
 
 TEST(Structure, SourcesIncludeDownwardsOnly) {
   const Files files = read_sources();
-  ASSERT_TRUE(files.contains("base/error.h"));
+  ASSERT_TRUE(files.contains("base/error.cpp"));
+  for (const auto& [header, folder] : kPublic) EXPECT_TRUE(files.contains(header)) << header;
   for (const std::string& problem : problems_of(files)) ADD_FAILURE() << problem;
 }
 
 TEST(Structure, AcceptsWhatStandsBelow) {
   EXPECT_TRUE(problems_of({{"base/a.h", "#pragma once\n#include <map>\n"},
                            {"text/b.h", "#pragma once\n#include \"base/a.h\"\n"},
-                           {"engine/c.cpp", "#include \"base/a.h\"\n  # include \"text/b.h\"\n"}})
+                           {"zaya/token.h", "#pragma once\n#include <cstdint>\n"},
+                           {"zaya/engine.h", "#pragma once\n#include \"zaya/token.h\"\n"},
+                           {"base/t.cpp", "#include \"zaya/token.h\"\n"},
+                           {"engine/c.cpp",
+                            "#include \"base/a.h\"\n  # include \"text/b.h\"\n"
+                            "#include \"zaya/engine.h\"\n"}})
                   .empty());
 }
 
@@ -125,15 +147,25 @@ TEST(Structure, FindsPlantedViolations) {
                        {"text/angle.cpp", "#include <base/a.h>\n"},
                        {"text/local.cpp", "#include \"c.h\"\n#include \"../base/a.h\"\n"},
                        {"text/twice-inl.h", "// no guard\n"},
-                       {"misc/d.h", once}};
-  EXPECT_EQ(problems_of(files),
-            (std::vector<std::string>{
-                "base/b.h: no #pragma once", "base/up.cpp: base may not include text (text/c.h)",
-                "misc/d.h: its folder has no row in kStandsOn",
-                "text/angle.cpp: <base/a.h> is our own, include it with quotes",
-                "text/c.h: text may not include model (model/m.h)",
-                "text/local.cpp: \"c.h\" is no file of src/ (paths start there)",
-                "text/local.cpp: \"../base/a.h\" is no file of src/ (paths start there)"}));
+                       {"misc/d.h", once},
+                       {"base/engine.cpp", "#include \"zaya/engine.h\"\n"},
+                       {"zaya/engine.h", once + "#include \"base/a.h\"\n#include <unistd.h>\n"},
+                       {"zaya/error.h", once + "#include \"zaya/engine.h\"\n"},
+                       {"zaya/new.h", once}};
+  EXPECT_EQ(
+      problems_of(files),
+      (std::vector<std::string>{"base/b.h: no #pragma once",
+                                "base/engine.cpp: base may not include engine (zaya/engine.h)",
+                                "base/up.cpp: base may not include text (text/c.h)",
+                                "misc/d.h: its folder has no row in kStandsOn",
+                                "text/angle.cpp: <base/a.h> is our own, include it with quotes",
+                                "text/c.h: text may not include model (model/m.h)",
+                                "text/local.cpp: \"c.h\" is no file of src/ or include/",
+                                "text/local.cpp: \"../base/a.h\" is no file of src/ or include/",
+                                "zaya/engine.h: a public header may not include base/a.h",
+                                "zaya/engine.h: a public header may not include unistd.h",
+                                "zaya/error.h: base may not include engine (zaya/engine.h)",
+                                "zaya/new.h: its folder has no row in kStandsOn"}));
 }
 
 }  // namespace

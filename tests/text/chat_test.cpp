@@ -6,9 +6,9 @@
 
 #include <gtest/gtest.h>
 
-#include "base/error.h"
 #include "base/file.h"
 #include "tests/text/fixed_clock.h"
+#include "zaya/error.h"
 
 namespace zaya {
 namespace {

@@ -2,12 +2,12 @@
 
 #include <gtest/gtest.h>
 
-#include "base/error.h"
 #include "base/file.h"
 #include "base/json.h"
 #include "tests/fuzz/jinja_checks.h"
 #include "tests/text/fixed_clock.h"
 #include "text/jinja/template.h"
+#include "zaya/error.h"
 
 namespace zaya {
 namespace {

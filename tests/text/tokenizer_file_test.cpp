@@ -4,10 +4,10 @@
 
 #include <gtest/gtest.h>
 
-#include "base/error.h"
 #include "base/json.h"
 #include "tests/text/tokenizer_data.h"
 #include "text/tokenizer.h"
+#include "zaya/error.h"
 
 namespace zaya {
 namespace {

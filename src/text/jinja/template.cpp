@@ -2,11 +2,11 @@
 
 #include <fmt/format.h>
 
-#include "base/error.h"
 #include "text/jinja/lexer.h"
 #include "text/jinja/parser.h"
 #include "text/jinja/renderer.h"
 #include "text/utf8.h"
+#include "zaya/error.h"
 
 namespace zaya::jinja {
 

@@ -3,8 +3,8 @@
 #include <algorithm>
 #include <cctype>
 
-#include "base/error.h"
 #include "text/utf8.h"
+#include "zaya/error.h"
 
 namespace zaya {
 namespace {

@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "base/token.h"
+#include "zaya/token.h"
 
 namespace zaya {
 

@@ -1,0 +1,82 @@
+#pragma once
+
+#include <cstddef>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "zaya/options.h"
+#include "zaya/request.h"
+#include "zaya/sampling_params.h"
+#include "zaya/token.h"
+
+namespace zaya {
+
+struct ModelConfig;
+struct ModelText;
+
+struct EngineOptions {
+  RunnerOptions runner = {};
+  SchedulerOptions scheduler = {};
+  /// Whether generation_config.json of the model folder is read: defaults of sampling, and tokens
+  /// that end an output.
+  bool generation_config = true;
+};
+
+/// One message of a conversation.
+struct ChatMessage {
+  std::string role;  ///< "system", "user" or "assistant"
+  std::string content;
+};
+
+/// A model that serves requests, many at once, on a thread of its own. All functions may be called
+/// from any thread, and from a request's on_event.
+class Engine {
+ public:
+  using Options = EngineOptions;
+
+  /// `model`: a folder with a checkpoint, or the id of one in the local Hugging Face cache. Throws
+  /// Error when it is not there, damaged, or not a model this library runs.
+  explicit Engine(const std::string& model, const Options& options = {});
+  Engine(const Engine&) = delete;
+  Engine& operator=(const Engine&) = delete;
+  /// Cancels what is left, and what is submitted meanwhile; every choice has had its last event
+  /// when this returns.
+  ~Engine();
+
+  /// The tokens of a raw prompt, with BOS where the model wants one. Throws Error when the folder
+  /// has no tokenizer.json.
+  std::vector<TokenId> encode(std::string_view text) const;
+  /// The tokens of a conversation by the model's own chat template, with the assistant's turn
+  /// opened. `thinking` is the template's `enable_thinking`. Throws Error when the template is
+  /// malformed or refuses the messages, or without a tokenizer.
+  std::vector<TokenId> encode_chat(std::span<const ChatMessage> messages,
+                                   bool thinking = true) const;
+  /// The text of tokens, special ones included. Throws Error without a tokenizer.
+  std::string decode(std::span<const TokenId> tokens) const;
+
+  /// How the checkpoint itself wants to be sampled. The seed is 0: draw one.
+  const SamplingParams& default_params() const;
+  std::size_t context() const;    ///< most tokens of a prompt and its output
+  std::size_t kv_memory() const;  ///< bytes for K and V of all sequences together
+
+  /// Queues a request; its events begin to come, maybe before this returns. Throws Error for a
+  /// prompt or parameters that are not valid, or when prompt and max_tokens can never fit the
+  /// context or the KV memory. Without max_tokens, an output may be as long as these allow.
+  RequestId submit(Request request);
+  /// Ends all choices of a request, at the next step; each gets its last event. Nothing happens if
+  /// there is no such request.
+  void cancel(RequestId request);
+
+  /// For the other parts of zaya.cpp, which know these types.
+  const ModelConfig& config() const;
+  const ModelText& text() const;
+
+ private:
+  class Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace zaya
