@@ -10,8 +10,8 @@
 
 #include <fmt/format.h>
 
-#include "base/error.h"
 #include "checkpoint/layout.h"
+#include "zaya/error.h"
 
 namespace zaya {
 namespace {

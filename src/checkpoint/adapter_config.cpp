@@ -11,8 +11,8 @@
 #include <fmt/format.h>
 #include <re2/re2.h>
 
-#include "base/error.h"
 #include "checkpoint/tensor.h"
+#include "zaya/error.h"
 
 namespace zaya {
 namespace {

@@ -9,8 +9,8 @@
 #include <string_view>
 #include <vector>
 
-#include "base/error.h"
 #include "checkpoint/adapter.h"
+#include "zaya/error.h"
 
 namespace zaya {
 
