@@ -16,7 +16,37 @@ build_or_finish() {
   }
 }
 
-# run_tests plain|sanitize FILTER: all test programs side by side, counted by their single cases.
+# test_web: the page's unit tests in Node, then the built page in a browser. Sets web_passed and
+# web_failed.
+test_web() {
+  local kind log=$root/build/web.log
+  web_passed=0 web_failed=0
+  if ! command -v npm >/dev/null; then
+    say "there is no npm, so the web page is not tested"
+    return
+  fi
+  install_web
+  say "testing the web page"
+  if ! (cd "$root/web" && node build.mjs) >"$log" 2>&1; then
+    cat "$log"
+    web_failed=1
+    return
+  fi
+  for kind in unit e2e; do
+    node "$root/web/tests/run.mjs" "$kind" >"$log" 2>&1 || true
+    if [[ $(tail -n 1 "$log") =~ ^([0-9]+)\ passed,\ ([0-9]+)\ failed$ ]]; then
+      web_passed=$((web_passed + BASH_REMATCH[1])) web_failed=$((web_failed + BASH_REMATCH[2]))
+      # The runner repeats at the end what failed.
+      sed -n '/failing tests:$/,$p' "$log"
+    else
+      tail -n 60 "$log"
+      web_failed=$((web_failed + 1))
+    fi
+  done
+}
+
+# run_tests plain|sanitize FILTER: all test programs side by side, counted by their single cases; and
+# the web page, unless a filter asks for less.
 run_tests() {
   local dir=$root/build options=(-DZAYA_TESTS=ON)
   if [[ $1 == sanitize ]]; then
@@ -28,18 +58,22 @@ run_tests() {
   configure "$dir" "${options[@]}"
   build_or_finish "$dir"
 
+  local web_passed=0 web_failed=0
+  if [[ $1 == plain && $2 == '*' ]]; then test_web; fi
+
   local results=$dir/results
   rm -rf "$results"
   mkdir "$results"
   cd "$dir" || exit
   GTEST_OUTPUT="xml:$results/" GTEST_BRIEF=1 GTEST_FILTER=$2 ctest \
     -j "$(nproc)" --timeout 1500 --output-on-failure --output-junit "$results/ctest.xml" || true
-  count_results "$results"
+  count_results "$results" "$web_passed" "$web_failed"
 }
 
-# count_results DIR: ctest knows the programs, GoogleTest's own files the cases of each.
+# count_results DIR PASSED FAILED: ctest knows the programs, GoogleTest's own files the cases of each.
+# What passed and failed elsewhere is added.
 count_results() {
-  local name status xml cases failures disabled not_run passed=0 failed=0 skipped=0
+  local name status xml cases failures disabled not_run passed=$2 failed=$3 skipped=0
   while read -r name status; do
     xml=$1/test_$name.xml
     cases=1 failures=0 disabled=0 not_run=0
@@ -79,6 +113,11 @@ run_lint() {
       printf '%s: not formatted: clang-format -i %s\n' "$file" "$file"
     fi
   done
+
+  if command -v npm >/dev/null; then
+    install_web
+    if (cd web && node node_modules/typescript/bin/tsc); then passed=$((passed + 1)); else failed=$((failed + 1)); fi
+  fi
 
   local dir=$root/build-lint
   for file in .clang-tidy tests/.clang-tidy; do

@@ -72,6 +72,17 @@ install_npm() {
   done < <(packages test npm)
 }
 
+# install_web: the packages of web/ that its lockfile names, its tests' too. Their install scripts are
+# not run.
+install_web() {
+  local installed=$root/web/node_modules/.package-lock.json
+  [[ $installed -nt $root/web/package-lock.json ]] && return
+  say "fetching the packages of web/"
+  (cd "$root/web" && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error >&2) ||
+    die "could not fetch the packages of web/"
+  touch "$installed"
+}
+
 # configure DIR OPTIONS...: runs CMake when DIR is new or the options are not what it was made with.
 configure() {
   local dir=$1

@@ -75,7 +75,8 @@ class Growth {
       this.#stats.cachedTokens = usage.prompt_tokens_details?.cached_tokens;
       this.#stats.reasoningTokens = usage.completion_tokens_details?.reasoning_tokens;
     }
-    if (typeof timings?.predicted_per_second === "number") this.#stats.tokensPerSecond = timings.predicted_per_second;
+    // An answer of one token has no speed.
+    if (timings?.predicted_per_second) this.#stats.tokensPerSecond = timings.predicted_per_second;
   }
 
   /** The answer as far as it has come. */

@@ -104,6 +104,7 @@ function AnswerView({ message, siblings }: Props) {
   const figureList = figures(answer);
   return (
     <article class="message answer" aria-label="Answer" tabIndex={-1} data-message={message.id} aria-busy={busy}>
+      <h2 class="visually-hidden">Answer</h2>
       {answer.reasoning && <Thinking answer={answer} busy={busy && message.content === ""} />}
       {message.content && <Markdown text={message.content} />}
       {busy && !message.content && !answer.reasoning && (
@@ -181,6 +182,7 @@ function UserView({ message, siblings }: Props) {
   if (editing.value === message.id) return <Editor message={message} />;
   return (
     <article class="message user" aria-label="Your message" tabIndex={-1} data-message={message.id}>
+      <h2 class="visually-hidden">Your message</h2>
       <div class="bubble">{message.content}</div>
       <footer>
         <div class="actions">

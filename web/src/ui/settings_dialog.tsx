@@ -26,7 +26,7 @@ function NumberField({ name, label, hint }: { name: NumericSetting; label: strin
         min={min}
         max={max}
         step={whole ? step : "any"}
-        placeholder="server’s"
+        placeholder="default"
         defaultValue={value === null ? "" : String(value)}
         aria-invalid={wrong}
         aria-describedby={`hint-${name}`}
@@ -130,6 +130,7 @@ export function SettingsDialog() {
       <form class="settings" onSubmit={(event) => event.preventDefault()} key={`${id} ${generation}`}>
         <fieldset>
           <legend>This conversation</legend>
+          <p class="note">What is empty or “default” is left to the server.</p>
           <ModelField />
           <div class="field wide">
             <label for="set-system">System prompt</label>
@@ -151,21 +152,21 @@ export function SettingsDialog() {
               value={settings.thinking}
               onChange={(event) => change({ thinking: event.currentTarget.value as Settings["thinking"] })}
             >
-              <option value="default">server’s choice</option>
+              <option value="default">default</option>
               <option value="on">on</option>
               <option value="off">off</option>
             </select>
           </div>
-          <NumberField name="thinkingBudget" label="Thinking budget" hint="Tokens, then the answer begins" />
+          <NumberField name="thinkingBudget" label="Thinking budget" hint="Tokens; then the answer begins" />
         </fieldset>
         <fieldset>
           <legend>Sampling</legend>
-          <NumberField name="temperature" label="Temperature" hint="0 always takes the likeliest token" />
+          <NumberField name="temperature" label="Temperature" hint="0: the likeliest token" />
           <NumberField name="topP" label="Top-p" hint="Share of probability kept" />
-          <NumberField name="topK" label="Top-k" hint="Number of tokens kept; 0: all" />
-          <NumberField name="minP" label="Min-p" hint="Least share of the best token" />
-          <NumberField name="maxTokens" label="Max tokens" hint="Thinking and answer together" />
-          <NumberField name="seed" label="Seed" hint="The same seed, the same answer" />
+          <NumberField name="topK" label="Top-k" hint="Tokens kept; 0: all" />
+          <NumberField name="minP" label="Min-p" hint="Share of the best token" />
+          <NumberField name="maxTokens" label="Max tokens" hint="Thinking and answer" />
+          <NumberField name="seed" label="Seed" hint="Same seed, same answer" />
         </fieldset>
         <div class="row">
           <button type="button" class="button" disabled={same} onClick={() => (defaults.value = { ...settings })}>

@@ -202,7 +202,7 @@ export function Sidebar() {
           <input
             id="search"
             type="search"
-            placeholder="Search"
+            placeholder="Search titles"
             aria-label="Search conversations"
             title="Search conversations (Ctrl+K)"
             value={sought.value}

@@ -142,7 +142,7 @@ function useFollowing(conversation: string, version: unknown) {
 
 export function Thread() {
   const steps = branch.value;
-  const { id } = open.value;
+  const { id, title } = open.value;
   const { frame, away, toEnd, onScroll } = useFollowing(id, steps);
   const count = useRef(0);
   useLayoutEffect(() => {
@@ -156,7 +156,7 @@ export function Thread() {
       <ServerTrouble />
       <div class="scroll" ref={frame} onScroll={onScroll} id="conversation" tabIndex={-1}>
         <div class="column" role="log" aria-live="off" aria-label="Conversation">
-          {steps.length === 0 && <Welcome />}
+          {steps.length === 0 ? <Welcome /> : <h1 class="visually-hidden">{title}</h1>}
           {steps.map(({ message, siblings }) => (
             <MessageView key={message.id} message={message} siblings={siblings} />
           ))}

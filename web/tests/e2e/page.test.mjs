@@ -2,6 +2,7 @@
 // say anything: the tests that need scripted answers are then left out. ZAYA_WEB_SHOTS names a folder for pictures.
 import assert from "node:assert/strict";
 import { mkdir, readFile } from "node:fs/promises";
+import { createRequire } from "node:module";
 import path from "node:path";
 import { after, before, test } from "node:test";
 import { openBrowser, phone } from "./browser.mjs";
@@ -426,6 +427,43 @@ test("on a phone: nothing overflows, the list opens and closes, Enter is a new l
     const box = await page.getByRole("dialog").boundingBox();
     assert.ok(box.x >= 0 && box.x + box.width <= 390);
   }, phone));
+
+test("no accessibility problem that a program can find", scripted, async () => {
+  const axe = await readFile(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
+  // A heading of a table that is a formula is MathML, which this program takes for nothing; and the model chooses
+  // the levels of its headings.
+  const settings = { rules: { "empty-table-header": { enabled: false }, "heading-order": { enabled: false } } };
+  for (const options of [{}, { colorScheme: "dark" }, phone]) {
+    await onPage(async (page) => {
+      const check = async (where) => {
+        await page.waitForTimeout(400); // colours on their way to others have no contrast of their own
+        await page.evaluate(axe);
+        const { violations } = await page.evaluate((options) => globalThis.axe.run(document, options), settings);
+        assert.deepEqual(violations.map(({ id, nodes }) => `${where}: ${id}: ${nodes.map(({ html }) => html).join(" ")}`), []);
+      };
+      await check("welcome");
+      await ask(page, "Prove that there are infinitely many primes.");
+      await answered(page);
+      await page.locator(".thinking summary").click();
+      await ask(page, "merge intervals");
+      await answered(page);
+      await ask(page, "refuse");
+      await page.locator(".trouble").waitFor();
+      await check("conversation");
+      await page.getByRole("button", { name: "Settings" }).click();
+      await check("settings");
+      await page.keyboard.press("Escape");
+      if (options.isMobile) await page.tap(".list-toggle");
+      else {
+        await page.getByLabel("More about “Prove").click();
+        await check("menu");
+        await page.keyboard.press("Escape");
+      }
+      await page.getByRole("button", { name: "Help" }).click();
+      await check("help");
+    }, options);
+  }
+});
 
 test("the colours follow the system until somebody chooses", () =>
   onPage(async (page) => {
