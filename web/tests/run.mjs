@@ -25,6 +25,8 @@ if (kind === "unit") {
     jsx: "automatic",
     jsxImportSource: "preact",
     outExtension: { ".js": ".mjs" },
+    // Browsers and Node 19 have this name; Node 18 has only the module.
+    banner: { js: 'import { webcrypto } from "node:crypto"; globalThis.crypto ??= webcrypto;' },
     logLevel: "warning",
   });
   runnable = (await readdir(out)).map((name) => path.join(out, name));
