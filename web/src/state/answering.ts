@@ -45,6 +45,10 @@ export function stop(conversation = kept.open.peek().id): void {
   answering.peek().get(conversation)?.abort();
 }
 
+export function stopAll(): void {
+  for (const abort of answering.peek().values()) abort.abort();
+}
+
 /** Collects deltas into a message and measures. */
 class Growth {
   content = "";

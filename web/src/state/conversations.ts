@@ -50,8 +50,11 @@ export async function start(): Promise<void> {
   }
   conversations.value = byUpdate(await store.list());
   channel.onmessage = async ({ data }) => {
+    const { id } = open.peek();
+    const wasListed = isListed(id);
     conversations.value = byUpdate(await store.list());
-    if (data === open.peek().id) await load(open.peek().id);
+    if (wasListed && !isListed(id)) newConversation();
+    else if (data === id) await load(id);
   };
   window.addEventListener("hashchange", () => void followAddress());
   await followAddress();

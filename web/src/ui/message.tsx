@@ -77,7 +77,7 @@ function TroubleCard({ message, trouble }: { message: Message; trouble: Trouble 
 const endings: Partial<Record<Answer["state"] | "interrupted", string>> = {
   stopped: "Stopped.",
   length: "The limit of tokens was reached before the answer was complete.",
-  interrupted: "The page was closed before the answer was complete.",
+  interrupted: "Not complete: the page was closed meanwhile, or another tab is still at it.",
 };
 
 function Siblings({ message, siblings }: { message: Message; siblings: Message[] }) {

@@ -1,5 +1,6 @@
 import { useState } from "preact/hooks";
 import { type NumericSetting, parseNumber, ranges, type Settings, serverDefaults } from "../conversation/settings";
+import { stopAll } from "../state/answering";
 import { changeConversation, open, removeEverything } from "../state/conversations";
 import { loadModels, model, models } from "../state/models";
 import { notify } from "../state/notices";
@@ -90,6 +91,7 @@ function KeyField() {
 function Everything() {
   const [asked, setAsked] = useState(false);
   const clear = () => {
+    stopAll();
     void removeEverything();
     dialog.value = null;
     notify("All conversations were deleted.");
@@ -157,7 +159,7 @@ export function SettingsDialog() {
               <option value="off">off</option>
             </select>
           </div>
-          <NumberField name="thinkingBudget" label="Thinking budget" hint="Tokens; then the answer begins" />
+          <NumberField name="thinkingBudget" label="Thinking budget" hint="Tokens of thinking" />
         </fieldset>
         <fieldset>
           <legend>Sampling</legend>

@@ -95,9 +95,21 @@ const long = Array.from({ length: 700 }, (_, index) =>
   index % 20 === 19 ? `\`\`\`python\nfor i in range(${index}):\n    print(i, "step")\n\`\`\`` : paragraph(index),
 ).join("\n\n");
 
+const primes = {
+  reasoning:
+    "The classical proof is Euclid's: assume a finite list and multiply it up. I should check that $N$ itself need not be prime.\n\nThen I can add Euler's product, because it is short, and a table of $\\pi(x)$.",
+  content: prime,
+};
+const intervals = {
+  reasoning: "Sort by the start, then one pass. Touching intervals count as overlapping.",
+  content: code,
+};
+
 const rules = [
-  [/primes/, { reasoning: "The classical proof is Euclid's: assume a finite list and multiply it up. I should check that $N$ itself need not be prime.\n\nThen I can add Euler's product, because it is short, and a table of $\\pi(x)$.", content: prime }],
-  [/intervals|merge/, { reasoning: "Sort by the start, then one pass. Touching intervals count as overlapping.", content: code }],
+  // For pictures: at the speed that the figures below the answer name.
+  [/infinitely many primes, with/, { ...primes, pace: 24 }],
+  [/primes/, primes],
+  [/intervals|merge/, intervals],
   [/hostile/, { reasoning: hostile, content: hostile }],
   [/very long/, { content: long }],
   [/one block/, { content: `\`\`\`python\n${"x = [1, 2, 3] + foo('a')\n".repeat(4000)}\`\`\`` }],

@@ -29,7 +29,7 @@ after(async () => {
 /** Runs `steps` on a fresh page; then nothing may have gone wrong in it or left its origin. */
 async function onPage(steps, options) {
   const { page, context, seen, wrong } = await browser.page(url, options);
-  page.setDefaultTimeout(real ? 120_000 : 15_000);
+  page.setDefaultTimeout(real ? 120_000 : 30_000);
   try {
     await steps(page, context);
     assert.deepEqual(wrong, []);
@@ -44,6 +44,15 @@ async function onPage(steps, options) {
 const answersOf = (page) => page.locator(".message.answer");
 const lastAnswer = (page) => answersOf(page).last();
 const shown = (page) => page.locator(".message").evaluateAll((all) => all.map((one) => one.querySelector(".bubble, .message > .markdown")?.textContent ?? ""));
+
+/** A model that is not scripted answers at once, and at most this long. */
+async function limit(page, tokens) {
+  if (!real) return;
+  await page.getByRole("button", { name: "Settings" }).click();
+  await page.getByLabel("Think first").selectOption("off");
+  await page.getByLabel("Max tokens").fill(String(tokens));
+  await page.keyboard.press("Escape");
+}
 
 async function ask(page, text) {
   await page.fill("#composer", text);
@@ -66,6 +75,7 @@ async function picture(page, name) {
 
 test("an answer streams, shows its figures and stays after a reload", () =>
   onPage(async (page) => {
+    await limit(page, 48);
     await ask(page, "Hello there");
     await answered(page);
     const text = await lastAnswer(page).innerText();
@@ -83,6 +93,7 @@ test("an answer streams, shows its figures and stays after a reload", () =>
 
 test("while an answer streams it grows, and stopping keeps what came", () =>
   onPage(async (page) => {
+    await limit(page, 4096);
     await ask(page, "Tell me slowly about the sea, at length.");
     await page.waitForSelector(".send.stop");
     await page.waitForFunction(() => (document.querySelector(".message.answer")?.textContent ?? "").length > 40);
@@ -110,7 +121,7 @@ test("a page that is closed during an answer keeps the part that came", scripted
     await page.waitForTimeout(1500);
     await page.reload();
     await page.waitForSelector(".message.answer footer");
-    assert.match(await lastAnswer(page).innerText(), /The page was closed before/);
+    assert.match(await lastAnswer(page).innerText(), /Not complete: the page was closed/);
     assert.match((await shown(page))[1], /^Word by word/);
   }));
 
@@ -280,6 +291,14 @@ test("two tabs show the same conversations", scripted, () =>
     await answered(page);
     await other.getByRole("link", { name: "seen by both" }).click();
     await other.getByText("You said: seen by both").waitFor();
+    await ask(other, "and back");
+    await page.getByText("You said: and back").waitFor();
+    await page.getByLabel("This conversation").click();
+    await page.getByRole("menuitem", { name: "Delete" }).click();
+    await other.getByText("What shall we work on?").waitFor();
+    await ask(other, "something else");
+    await other.getByText("You said: something else").waitFor();
+    assert.deepEqual(mock.requests.at(-1).messages.length, 1);
   }));
 
 test("errors say what happened and can be tried again", scripted, () =>
@@ -479,6 +498,14 @@ test("the colours follow the system until somebody chooses", () =>
     assert.equal(await ground(), dark);
   }, { colorScheme: "dark" }));
 
+/** How much longer work takes than it would if nothing else ran on the machine. */
+function others() {
+  const cpu = process.cpuUsage();
+  const start = performance.now();
+  while (process.cpuUsage(cpu).user < 200_000);
+  return Math.max(1, (performance.now() - start) / 200);
+}
+
 test("an answer of 30,000 tokens streams without holding the page up", scripted, () =>
   onPage(async (page) => {
     await page.evaluate(() => {
@@ -497,9 +524,13 @@ test("an answer of 30,000 tokens streams without holding the page up", scripted,
     await page.waitForSelector(".send:not(.stop)", { timeout: 120_000 });
     const seconds = (Date.now() - start) / 1000;
     const longest = await page.evaluate(() => window.longest);
-    console.log(`30,000 tokens in ${seconds.toFixed(1)} s; the page answered within ${longest.toFixed(0)} ms throughout`);
+    const busy = others();
+    console.log(
+      `30,000 tokens in ${seconds.toFixed(1)} s; the page answered within ${longest.toFixed(0)} ms throughout, ` +
+        `on a machine that took ${busy.toFixed(1)} times as long as an idle one`,
+    );
     await lastAnswer(page).getByText("Step 698").waitFor({ timeout: 60_000 });
-    assert.ok(longest < 2500, `${longest} ms`); // a tenth of that on an idle machine
+    assert.ok(longest < 800 * busy, `${longest} ms`);
   }));
 
 test("one very long block of code does not hold the page up either", scripted, () =>
@@ -519,7 +550,7 @@ test("pictures", { skip: real || !shots ? "asked for by ZAYA_WEB_SHOTS" : false 
   ]) {
     await onPage(async (page) => {
       await picture(page, `${name}-welcome`);
-      await ask(page, "Prove that there are infinitely many primes.");
+      await ask(page, "Prove that there are infinitely many primes, with a table of how many there are.");
       await answered(page);
       await page.locator(".thinking summary").click();
       await page.locator(".scroll").evaluate((frame) => (frame.scrollTop = 0));
