@@ -13,7 +13,9 @@
 
 #include <benchmark/benchmark.h>
 
+#include "base/dtype.h"
 #include "base/random.h"
+#include "compute/attention.h"
 #include "compute/kernels/kernels.h"
 
 namespace zaya {
@@ -22,7 +24,8 @@ namespace {
 constexpr std::size_t kDim = 128;
 constexpr std::size_t kHeads = 4;  // query heads a kv head
 constexpr std::size_t kPage = KvBlock::kPositions;
-constexpr std::size_t kBlock = 2 * KvBlock::part_bytes(kDim, 2);
+constexpr auto kBf16 = static_cast<std::size_t>(KvFormat::bf16);
+constexpr std::size_t kBlock = 2 * KvBlock::part_bytes(kDim, KvFormat::bf16);
 
 struct Free {
   void operator()(void* p) const { ::operator delete (p, std::align_val_t{64}); }
@@ -64,13 +67,13 @@ struct Call {
   std::size_t rows;
   Memory<float> query = random_memory<float>(rows * kDim);
   Memory<float> state = random_memory<float>(rows * (kDim + 2));
-  Memory<float> scratch = random_memory<float>(AttendCall::scratch_bytes(kDim) / 4);
+  Memory<float> scratch = random_memory<float>(attend_scratch_bytes(kDim) / 4);
 
   AttendCall at(const Cache& cache, std::size_t position, std::size_t block) const {
     std::fill_n(state.get(), rows * (kDim + 1), 0.0F);
     std::fill_n(state.get() + rows * kDim, rows, -std::numeric_limits<float>::infinity());
-    return {.pages = cache.pages.data(),
-            .offset = block * kBlock,
+    return {.keys = {.pages = cache.pages.data(), .offset = block * kBlock},
+            .values = {.pages = cache.pages.data(), .offset = block * kBlock + kBlock / 2},
             .dim = kDim,
             .heads = kHeads,
             .rows = rows,
@@ -156,7 +159,8 @@ void elementwise(benchmark::State& state, Isa isa) {
                         .out = y});
       if (head >= 8) {
         auto* block = reinterpret_cast<std::byte*>(page.get()) + row / kPage * kBlock;
-        kernels.write_bf16(block, kDim, row % kPage, y, x);
+        kernels.keys[kBf16].write(block, kDim, row % kPage, y);
+        kernels.values[kBf16].write(block + kBlock / 2, kDim, row % kPage, x);
       }
     }
   }

@@ -2,6 +2,7 @@
 
 #include <cstddef>
 #include <optional>
+#include <string>
 
 namespace zaya {
 
@@ -17,6 +18,11 @@ struct RunnerOptions {
   int threads = 0;             ///< 0: every core this process may use
   std::size_t chunk = 2048;    ///< most tokens of one prompt in one step; bounds the work space
   bool deterministic = false;  ///< the same bits whatever a token's batch mates and chunk are
+  /// How keys and values are kept: "auto" (f32 or bf16, as `compute` says), "bfloat16", "fp8",
+  /// "int8" or "int4".
+  std::string kv_cache_dtype = "auto";
+  /// A file that says so for each layer, as `zaya kv-policy` writes it; empty: all alike.
+  std::string kv_policy = {};
   /// Bytes for K and V of all sequences together. None: no limit; in an Engine, half of the memory
   /// that is free, but no less than 256 MiB.
   std::optional<std::size_t> kv_memory = {};

@@ -46,11 +46,25 @@ std::optional<PrefixCache::Hit> PrefixCache::find(std::span<const TokenId> token
   } else if (length <= replay_tokens_) {
     return std::nullopt;  // to roll back to so little is to compute all of it
   }
-  // Whatever lies below shares as much.
-  while (!node->entry) node = node->children.begin()->second.get();
-  const auto entry = *node->entry;
+  // Whatever lies below shares as much; a sliding window may have let go of what lies before.
+  const Node* found = usable_below(node, length);
+  if (found == nullptr) {
+    if (whole_length == 0) return std::nullopt;
+    found = whole;
+    length = whole_length;
+  }
+  const auto entry = *found->entry;
   entries_.splice(entries_.begin(), entries_, entry);
   return Hit{entry->sequence.fork(), length};
+}
+
+/// The first node at or below `node` whose sequence can be rolled back to `length`; null: none.
+const PrefixCache::Node* PrefixCache::usable_below(const Node* node, std::size_t length) {
+  if (node->entry && (*node->entry)->sequence.can_roll_back(length)) return node;
+  for (const auto& [token, child] : node->children) {
+    if (const Node* found = usable_below(child.get(), length)) return found;
+  }
+  return nullptr;
 }
 
 /// Puts a node into the edge above `child`, after its first `at` tokens.

@@ -59,6 +59,7 @@ class PrefixCache {
     std::optional<Entries::iterator> entry;
   };
 
+  static const Node* usable_below(const Node* node, std::size_t length);
   Node* split(Node* child, std::size_t at);
   void remove(Node* node);
 

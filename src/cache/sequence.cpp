@@ -31,6 +31,14 @@ void Sequence::Pages::keep(std::size_t count) {
   if (count >= size()) return;
   data.resize(count);
   held.resize(count);
+  dropped = std::min(dropped, count);
+}
+
+void Sequence::Pages::drop(std::size_t count) {
+  for (; dropped < count; ++dropped) {
+    data[dropped] = nullptr;
+    held[dropped].reset();
+  }
 }
 
 Sequence::Sequence(const StateLayout& layout, std::shared_ptr<PagePool> pool,
@@ -111,7 +119,20 @@ void Sequence::make_room(std::size_t count) {
 
 void Sequence::end_step(std::span<const TokenId> tokens) {
   tokens_.insert(tokens_.end(), tokens.begin(), tokens.end());
+  for (std::size_t layer = 0; layer < pages_.size(); ++layer) {
+    pages_[layer].drop(layout_->first_needed(layer, length()) / kPage);
+  }
   in_step_ = false;
+}
+
+bool Sequence::can_roll_back(std::size_t length) const {
+  if (length == this->length() || length == 0) return true;
+  for (std::size_t layer = 0; layer < pages_.size(); ++layer) {
+    const std::size_t reach = layout_->window(layer) - 1 + layout_->replay_tokens();
+    const std::size_t first = length > reach ? length - reach : 0;
+    if (pages_[layer].dropped * kPage > first) return false;
+  }
+  return length < this->length();
 }
 
 SequenceView Sequence::begin_rollback(std::size_t length) {
@@ -120,6 +141,12 @@ SequenceView Sequence::begin_rollback(std::size_t length) {
     throw Error({.where = "sequence state",
                  .what = "cannot roll back to a length it never had",
                  .expected = "at most " + std::to_string(tokens_.size()),
+                 .found = std::to_string(length)});
+  }
+  if (!can_roll_back(length)) {
+    throw Error({.where = "sequence state",
+                 .what = "cannot roll back past what a sliding window has let go of",
+                 .expected = "a length near " + std::to_string(tokens_.size()) + ", or 0",
                  .found = std::to_string(length)});
   }
   tokens_.resize(length);

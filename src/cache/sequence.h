@@ -42,6 +42,10 @@ class Sequence {
   /// Undoes begin_step(), as long as nothing was written to the view.
   void cancel_step();
 
+  /// Whether it can be rolled back to a length. Layers with a sliding window let go of pages that
+  /// it has passed (StateLayout::first_needed): one can then go back a little, or to nothing.
+  bool can_roll_back(std::size_t length) const;
+
   /// Roll-back in two halves. The first drops everything after the first `length` tokens, and hands
   /// out a view for running the last of the kept tokens again, from `view.position` on, which makes
   /// every layer's CCA tail exact (each reaches StateLayout::conv_rows tokens back, so
@@ -55,10 +59,13 @@ class Sequence {
     std::vector<PagePool::Page> held;
     std::vector<std::byte*> data;
 
+    std::size_t dropped = 0;  ///< the first so many are null: no token will read them
+
     std::size_t size() const { return held.size(); }
     void push(PagePool::Page page);
     void replace_last(PagePool::Page page);
     void keep(std::size_t count);
+    void drop(std::size_t count);
   };
 
   explicit Sequence(const Sequence&) = default;  // fork()

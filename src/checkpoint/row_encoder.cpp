@@ -131,18 +131,6 @@ float largest_magnitude(const float* values, std::size_t n) {
   return std::bit_cast<float>(largest);
 }
 
-std::uint8_t to_e4m3(float value) {
-  const auto sign = static_cast<std::uint8_t>(std::signbit(value) ? 0x80 : 0);
-  const float magnitude = std::min(std::fabs(value), 448.0F);
-  // Below 2^-6 steps are 2^-9; above, a value has 3 bits after its first.
-  if (magnitude < 0x1p-6F) {
-    return static_cast<std::uint8_t>(sign | static_cast<unsigned>(std::nearbyint(magnitude * 512)));
-  }
-  const auto bits = std::bit_cast<std::uint32_t>(magnitude);
-  const std::uint32_t kept = (bits + 0x7ffffU + ((bits >> 20) & 1U)) >> 20;
-  return static_cast<std::uint8_t>(sign | (kept - (120U << 3)));
-}
-
 RowEncoder::RowEncoder(WeightFormat format, std::size_t cols) : format_(format), cols_(cols) {
   std::size_t group = 1;
   switch (format) {

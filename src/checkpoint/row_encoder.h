@@ -58,7 +58,4 @@ class RowEncoder {
 /// The largest magnitude of n values; NaN or infinite when one of them is not finite.
 float largest_magnitude(const float* values, std::size_t n);
 
-/// The 8-bit float nearest to a value, ties to even; magnitudes above 448 become 448.
-std::uint8_t to_e4m3(float value);
-
 }  // namespace zaya

@@ -133,6 +133,7 @@ void add_bench(CLI::App& app) {
       ->default_str("1GB");
   options->run.add_numerics_to(*command, "fast");
   options->run.add_head_to(*command);
+  options->run.add_kv_to(*command);
   command->add_flag("--json", options->json, "Print one JSON object");
   command->footer(
       "Lists are separated by commas. Without --prompt, --decode, --depth and --batch: "

@@ -101,6 +101,7 @@ void add_chat(CLI::App& app) {
   command->add_flag("--stats", options->stats, "Tell tokens and speed after each answer");
   options->run.add_to(*command, "fast");
   options->run.add_head_to(*command);
+  options->run.add_kv_to(*command);
   options->sampling.add_to(*command);
   command->callback([options] { chat(*options); });
 }

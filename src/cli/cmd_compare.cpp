@@ -30,6 +30,7 @@ struct Options {
   std::size_t context = 2048;
   std::string compute_other;
   ModelOptions run;
+  ModelOptions kv_other;
   bool json = false;
 };
 
@@ -74,6 +75,8 @@ void compare(const Options& options) {
   const std::unique_ptr<Runner> a = options.run.load(options.reference);
   ModelOptions run_other = options.run;
   if (!options.compute_other.empty()) run_other.compute = options.compute_other;
+  run_other.kv_cache_dtype = options.kv_other.kv_cache_dtype;
+  run_other.kv_policy = options.kv_other.kv_policy;
   const std::unique_ptr<Runner> b = run_other.load(options.other);
   if (a->config().vocab != b->config().vocab) {
     throw Error({.where = options.other,
@@ -126,6 +129,7 @@ void add_compare(CLI::App& app) {
   options->run.add_to(*command, "f32");
   command->add_option("--compute-b", options->compute_other, "Numerics of B, where they differ")
       ->check(CLI::IsMember({"f32", "fast"}));
+  options->kv_other.add_kv_to(*command, " of B");
   command->add_flag("--json", options->json, "Print one JSON object");
   command->callback([options] { compare(*options); });
 }

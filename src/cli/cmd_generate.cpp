@@ -214,6 +214,7 @@ void add_generate(CLI::App& app) {
   command->add_flag("--stats", options->stats, "Tell counts and speed on stderr at the end");
   options->run.add_to(*command, "fast");
   options->run.add_head_to(*command);
+  options->run.add_kv_to(*command);
   options->sampling.add_to(*command);
   command->callback([options] { generate_command(*options); });
 }

@@ -69,6 +69,7 @@ void add_logits(CLI::App& app) {
       ->required()
       ->type_name("FILE");
   options->run.add_to(*command, "f32");
+  options->run.add_kv_to(*command);
   command->callback([options] { logits(*options); });
 }
 

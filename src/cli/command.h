@@ -24,6 +24,7 @@ void add_detokenize(CLI::App& app);
 void add_generate(CLI::App& app);
 void add_init(CLI::App& app);
 void add_inspect(CLI::App& app);
+void add_kv_policy(CLI::App& app);
 void add_logits(CLI::App& app);
 void add_quantize(CLI::App& app);
 void add_template(CLI::App& app);

@@ -61,7 +61,9 @@ class Bar {
 
  private:
   std::string text(double amount) const {
-    return unit_ == Unit::bytes ? bytes_text(amount) : fmt::format("{:.0f} tokens", amount);
+    if (unit_ == Unit::bytes) return bytes_text(amount);
+    return fmt::format("{:.{}f} {}", amount, amount < 1 ? 2 : 0,
+                       unit_ == Unit::tokens ? "tokens" : "steps");
   }
 
   std::string label_;

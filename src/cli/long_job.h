@@ -8,7 +8,7 @@
 namespace zaya::cli {
 
 /// What a job's progress counts.
-enum class Unit { bytes, tokens };
+enum class Unit { bytes, tokens, steps };
 
 /// Runs work that takes a while: shows what is done on stderr when that is a terminal, and lets
 /// Ctrl-C stop the work so that it can clean up. Throws Error when it was stopped.

@@ -22,6 +22,7 @@ int main(int argc, char** argv) {
   zaya::cli::add_detokenize(app);
   zaya::cli::add_generate(app);
   zaya::cli::add_init(app);
+  zaya::cli::add_kv_policy(app);
   zaya::cli::add_inspect(app);
   zaya::cli::add_logits(app);
   zaya::cli::add_quantize(app);

@@ -33,10 +33,27 @@ void ModelOptions::add_head_to(CLI::App& command) {
                    "the rows of the likely tokens");
 }
 
+void ModelOptions::add_kv_to(CLI::App& command, const std::string& of) {
+  CLI::Option* dtype =
+      command
+          .add_option(
+              "--kv-cache-dtype", kv_cache_dtype,
+              "How keys and values" + of + " are kept: auto is f32 or bf16, as --compute says")
+          ->check(CLI::IsMember({"auto", "bfloat16", "fp8", "fp8_e4m3", "int8", "int4"}))
+          ->default_val("auto");
+  command
+      .add_option("--kv-policy", kv_policy,
+                  "A file that says so for each layer (zaya kv-policy writes one)")
+      ->type_name("FILE")
+      ->excludes(dtype);
+}
+
 RunnerOptions ModelOptions::runner_options() const {
   return {.compute = compute == "f32" ? Compute::f32 : Compute::fast,
           .threads = threads,
           .deterministic = deterministic,
+          .kv_cache_dtype = kv_cache_dtype,
+          .kv_policy = kv_policy,
           .screen_head = !full_head && !deterministic};
 }
 

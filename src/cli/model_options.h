@@ -17,6 +17,8 @@ struct ModelOptions {
   int threads = 0;
   bool deterministic = false;
   bool full_head = true;
+  std::string kv_cache_dtype = "auto";
+  std::string kv_policy;
 
   /// Adds --compute and --deterministic.
   void add_numerics_to(CLI::App& command, const std::string& default_compute);
@@ -24,6 +26,8 @@ struct ModelOptions {
   void add_to(CLI::App& command, const std::string& default_compute);
   /// Adds --full-head, for commands that generate.
   void add_head_to(CLI::App& command);
+  /// Adds --kv-cache-dtype and --kv-policy. `of`: whose cache, where there are several models.
+  void add_kv_to(CLI::App& command, const std::string& of = "");
   RunnerOptions runner_options() const;
   /// Opens and checks the checkpoint of a model argument and makes it ready to run.
   std::unique_ptr<Runner> load(const std::string& model) const;

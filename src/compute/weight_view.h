@@ -59,6 +59,8 @@ std::size_t stored_bytes(const WeightView& view, std::size_t rows);
 float e2m1_to_float(unsigned code);
 float nf4_to_float(unsigned code);
 float e4m3_to_float(std::uint8_t code);  ///< NaN for 0x7f and 0xff
+/// The nearest code, ties to even; beyond 448 that of 448.
+std::uint8_t to_e4m3(float value);
 float e8m0_to_float(std::uint8_t code);  ///< 2^(code - 127); NaN for 0xff
 
 /// The values, without scales, of the codes in each of the 256 bytes: [256] for codes of 8 bits,

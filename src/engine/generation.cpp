@@ -167,6 +167,7 @@ std::size_t keep_common_prefix(Runner& runner, Sequence& sequence,
   const auto ends = std::mismatch(old.begin(), old.end(), prompt.begin(), prompt.end());
   auto common = static_cast<std::size_t>(ends.first - old.begin());
   if (common == prompt.size() && common > 0) --common;
+  if (!sequence.can_roll_back(common)) common = 0;
   runner.rollback(sequence, sequence.length() - common);
   return common;
 }

@@ -11,9 +11,16 @@
 
 namespace zaya {
 
-Runner::Runner(std::shared_ptr<const Checkpoint> checkpoint, RunnerOptions options)
+Runner::Runner(std::shared_ptr<const Checkpoint> checkpoint, const RunnerOptions& options)
+    : Runner(checkpoint, options,
+             options.kv_policy.empty()
+                 ? uniform_kv_policy(checkpoint->config(), options.kv_cache_dtype)
+                 : read_kv_policy(options.kv_policy, checkpoint->config())) {}
+
+Runner::Runner(std::shared_ptr<const Checkpoint> checkpoint, const RunnerOptions& options,
+               KvPolicy kv)
     : model_(std::move(checkpoint), options.compute,
-             kernels_of(selected_isa(), options.deterministic)),
+             kernels_of(selected_isa(), options.deterministic), std::move(kv)),
       pool_(options.threads),
       pages_(std::make_shared<PagePool>(options.kv_memory.value_or(PagePool::kUnlimited))),
       initial_tail_(std::make_shared<const std::vector<float>>(model_.initial_tail())),
@@ -29,30 +36,32 @@ Sequence Runner::synthetic_sequence(std::size_t length, std::uint64_t seed) {
   Random random(seed);
   std::vector<TokenId> tokens(length);
   for (TokenId& t : tokens) t = static_cast<TokenId>(random.next() % config().vocab);
-  // Pages are cut from one array of random numbers at random places: to draw each number would take
-  // longer than to compute K and V.
-  constexpr std::size_t kNumbers = 1 << 16;
-  const bool wide = model_.layout().kv_type() == DType::f32;
-  const std::size_t bytes = kNumbers * dtype_size(model_.layout().kv_type());
-  std::vector<std::byte> numbers(bytes);
-  for (std::size_t i = 0; i < kNumbers; ++i) {
-    const auto value = static_cast<float>(random.normal());
-    const bf16 rounded = to_bf16(value);
-    if (wide) {
-      std::memcpy(numbers.data() + i * sizeof(value), &value, sizeof(value));
-    } else {
-      std::memcpy(numbers.data() + i * sizeof(rounded), &rounded, sizeof(rounded));
-    }
-  }
+  // A few pages of random numbers, again and again: to draw each would take longer than to compute
+  // K and V.
+  constexpr std::size_t kKinds = 8;
+  constexpr std::size_t kPage = StateLayout::kPageTokens;
+  const StateLayout& layout = model_.layout();
+  const AttentionKernels& kernels = model_.kernels().attention;
   Sequence sequence = new_sequence();
   const SequenceView view = sequence.begin_step(length);
-  for (std::size_t layer = 0; layer < view.pages.size(); ++layer) {
-    for (std::byte* page : view.pages[layer]) {
-      for (std::size_t at = 0; at < model_.layout().page_bytes(layer);) {
-        const std::size_t start = random.next() % kNumbers * (bytes / kNumbers);
-        const std::size_t n = std::min(bytes - start, model_.layout().page_bytes(layer) - at);
-        std::memcpy(page + at, numbers.data() + start, n);
-        at += n;
+  std::vector<float> x(layout.kv_dim());
+  const auto draw = [&](const KvKernels& kind, std::byte* part, std::size_t position) {
+    std::generate_n(x.begin(), config().head_dim,
+                    [&] { return static_cast<float>(random.normal()); });
+    kind.write(part, layout.kv_dim(), position, x.data());
+  };
+  for (std::size_t layer = 0; layer < layout.layers(); ++layer) {
+    const KvKernels& keys = kernels.keys[static_cast<std::size_t>(layout.kv(layer).keys)];
+    const KvKernels& values = kernels.values[static_cast<std::size_t>(layout.kv(layer).values)];
+    const auto pages = view.pages[layer];
+    for (std::size_t p = 0; p < pages.size(); ++p) {
+      if (p >= kKinds) {
+        std::memcpy(pages[p], pages[random.next() % kKinds], layout.page_bytes(layer));
+        continue;
+      }
+      for (std::size_t i = 0; i < config().kv_heads * kPage; ++i) {
+        draw(keys, pages[p] + layout.keys_offset(layer, i / kPage), i % kPage);
+        draw(values, pages[p] + layout.values_offset(layer, i / kPage), i % kPage);
       }
     }
   }

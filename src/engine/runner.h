@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "base/progress.h"
+#include "cache/kv_policy.h"
 #include "cache/sequence.h"
 #include "checkpoint/checkpoint.h"
 #include "compute/thread_pool.h"
@@ -27,7 +28,9 @@ class Runner {
   };
 
   /// Throws Error when ZAYA_ISA asks for kernels the host lacks.
-  Runner(std::shared_ptr<const Checkpoint> checkpoint, RunnerOptions options);
+  Runner(std::shared_ptr<const Checkpoint> checkpoint, const RunnerOptions& options);
+  /// The same with this KV policy, whatever the options say of one.
+  Runner(std::shared_ptr<const Checkpoint> checkpoint, const RunnerOptions& options, KvPolicy kv);
 
   const ModelConfig& config() const { return model_.config(); }
   const Model& model() const { return model_; }

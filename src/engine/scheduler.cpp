@@ -1,6 +1,7 @@
 #include "engine/scheduler.h"
 
 #include <algorithm>
+#include <bit>
 #include <iterator>
 #include <limits>
 #include <span>
@@ -45,13 +46,19 @@ Scheduler::Scheduler(Runner& runner, std::shared_ptr<const ModelText> text,
 }
 
 std::size_t Scheduler::bytes_for(std::size_t tokens) const {
-  return (tokens + kPage - 1) / kPage * runner_.model().layout().page_bytes();
+  return runner_.model().layout().bytes_held(tokens, options_.prompt_tokens);
 }
 
+/// Tokens of the longest sequence that the KV memory has room for.
 std::size_t Scheduler::capacity() const {
   const std::size_t budget = runner_.pages().budget();
-  if (budget == PagePool::kUnlimited) return std::numeric_limits<std::size_t>::max();
-  return budget / runner_.model().layout().page_bytes() * kPage;
+  const std::size_t context = text_->context;
+  if (bytes_for(context) <= budget) return std::numeric_limits<std::size_t>::max();
+  std::size_t fits = 0;
+  for (std::size_t step = std::bit_floor(context); step > 0; step /= 2) {
+    if (bytes_for(fits + step) <= budget) fits += step;
+  }
+  return fits;
 }
 
 RequestId Scheduler::submit(Request request) {
@@ -296,6 +303,10 @@ void Scheduler::take_logits(Choices::iterator choice, std::span<const float> log
     sibling->started = Clock::now();
     sibling->stats.cached_tokens = sibling->stats.prompt_tokens;
     move_by_rank(waiting_, sibling, running_);
+  }
+  // With a sliding window the finished sequence cannot go back to where its prompt ended.
+  if (choice->generation.tokens().empty() && runner_.model().layout().has_windows()) {
+    cache_.insert(choice->sequence->fork());
   }
   emit(choice, logits);
   for (const auto& sibling : siblings) emit(sibling, logits);

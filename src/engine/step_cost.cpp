@@ -100,7 +100,7 @@ void add_attention(Tally& tally, const Model& model, std::size_t layer, const St
   }
   tally.attend(4 * seen * static_cast<double>(config.q_width()));
   const std::size_t positions = slides ? std::min(end, config.window + part.tokens - 1) : end;
-  tally.state(positions * 2 * config.kv_width() * dtype_size(model.layout().kv_type()));
+  tally.state(positions * model.layout().page_bytes(layer) / StateLayout::kPageTokens);
 }
 
 /// The whole head; or its screen, and the rows that are recomputed for each of the inputs.

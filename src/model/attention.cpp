@@ -5,6 +5,7 @@
 #include <cmath>
 #include <vector>
 
+#include "compute/attention.h"
 #include "compute/linear.h"
 
 namespace zaya {
@@ -57,7 +58,7 @@ class Cca {
     const std::size_t heads = config_.heads + config_.kv_heads;
     context_.pool.run((rows_ + kRows - 1) / kRows * heads, [&](std::size_t i) {
       const std::size_t begin = i / heads * kRows;
-      mix_head(i % heads, begin, std::min(rows_, begin + kRows));
+      mix_head(i % heads, cut(begin), cut(begin + kRows));
     });
   }
 
@@ -124,6 +125,15 @@ class Cca {
     return b_.query.data() + (kv_head * rows_ + row) * group_ * kv_dim_;
   }
 
+  /// The row near `row` where the work may be cut between two threads: two neighbouring positions
+  /// share words of the cache, and one thread writes both.
+  std::size_t cut(std::size_t row) const {
+    if (row == 0 || row >= rows_) return std::min(row, rows_);
+    const Segment& segment = *segment_of(row);
+    const std::size_t i = row - segment.first_row;
+    return i > 0 && (segment.sequence->position + i) % 2 != 0 ? row + 1 : row;
+  }
+
   /// The segment of a row of the batch.
   const Segment* segment_of(std::size_t row) const {
     const auto after = std::upper_bound(
@@ -182,10 +192,12 @@ class Cca {
                 const float* v) const {
     const SequenceView& s = *segment.sequence;
     const std::size_t position = s.position + i;
-    std::byte* block =
-        s.pages[layer_][position / kPage] + layout_.page_offset(layer_, kv_head);
-    const auto write = layout_.kv_type() == DType::f32 ? kernels_.write_f32 : kernels_.write_bf16;
-    write(block, kv_dim_, position % kPage, key, v);
+    std::byte* page = s.pages[layer_][position / kPage];
+    const KvLayer formats = layout_.kv(layer_);
+    kernels_.keys[static_cast<std::size_t>(formats.keys)].write(
+        page + layout_.keys_offset(layer_, kv_head), kv_dim_, position % kPage, key);
+    kernels_.values[static_cast<std::size_t>(formats.values)].write(
+        page + layout_.values_offset(layer_, kv_head), kv_dim_, position % kPage, v);
   }
 
   std::size_t window() const { return config_.sliding[layer_] ? config_.window : 0; }
@@ -305,8 +317,13 @@ std::vector<AttendTask> Cca::attend_tasks(std::span<const Tile> tiles) const {
 AttendCall Cca::attend_call(const Tile& tile, float* state, std::byte* scratch) const {
   const SequenceView& s = *tile.segment->sequence;
   const std::size_t rows = (tile.end - tile.begin) * group_;
-  return {.pages = s.pages[layer_].data(),
-          .offset = layout_.page_offset(layer_, tile.kv_head),
+  std::byte* const* pages = s.pages[layer_].data();
+  return {.keys = {.pages = pages,
+                   .offset = layout_.keys_offset(layer_, tile.kv_head),
+                   .format = layout_.kv(layer_).keys},
+          .values = {.pages = pages,
+                     .offset = layout_.values_offset(layer_, tile.kv_head),
+                     .format = layout_.kv(layer_).values},
           .dim = kv_dim_,
           .heads = group_,
           .rows = rows,
@@ -324,8 +341,7 @@ void Cca::attend_spans(const AttendCall& call, const AttendTask& task) const {
   std::fill_n(call.highest, call.rows, -INFINITY);
   std::fill_n(call.total, call.rows, 0.0F);
   std::fill_n(call.sum, call.rows * kv_dim_, 0.0F);
-  const auto attend = layout_.kv_type() == DType::f32 ? kernels_.attend_f32 : kernels_.attend_bf16;
-  for (std::size_t span = task.first; span < task.last; ++span) attend(call, span);
+  for (std::size_t span = task.first; span < task.last; ++span) attend_span(kernels_, call, span);
 }
 
 void Cca::write_output(const Tile& tile, const AttendCall& call) const {
@@ -340,7 +356,7 @@ void Cca::write_output(const Tile& tile, const AttendCall& call) const {
 void Cca::attend() const {
   const std::vector<Tile> tile = tiles();
   const std::vector<AttendTask> task = attend_tasks(tile);
-  const std::size_t scratch = AttendCall::scratch_bytes(kv_dim_);
+  const std::size_t scratch = attend_scratch_bytes(kv_dim_);
   if (task.size() == tile.size()) {
     context_.pool.run(task.size(), [&](std::size_t i) {
       std::byte* memory = workspace(scratch + state_floats(tile[i]) * sizeof(float));

@@ -8,6 +8,7 @@
 #include "zaya/error.h"
 
 namespace zaya {
+
 void Activations::resize(const ModelConfig& config, std::size_t rows) {
   residual.resize(rows * config.hidden);
   normed.resize(rows * config.hidden);
@@ -16,11 +17,22 @@ void Activations::resize(const ModelConfig& config, std::size_t rows) {
   moe.resize(config, rows);
 }
 
-Model::Model(std::shared_ptr<const Checkpoint> checkpoint, Compute compute, const Kernels& kernels)
+namespace {
+
+std::vector<KvLayer> kv_or_default(std::vector<KvLayer> kv, const ModelConfig& config,
+                                   Compute compute) {
+  const KvFormat format = compute == Compute::f32 ? KvFormat::f32 : KvFormat::bf16;
+  return kv.empty() ? std::vector<KvLayer>(config.layers, {format, format}) : std::move(kv);
+}
+
+}  // namespace
+
+Model::Model(std::shared_ptr<const Checkpoint> checkpoint, Compute compute, const Kernels& kernels,
+             std::vector<KvLayer> kv)
     : checkpoint_(std::move(checkpoint)),
       compute_(compute),
       kernels_(kernels),
-      layout_(checkpoint_->config(), compute == Compute::f32 ? DType::f32 : DType::bf16),
+      layout_(checkpoint_->config(), kv_or_default(std::move(kv), checkpoint_->config(), compute)),
       weights_(*checkpoint_, compute) {}
 
 void Model::check_tokens(std::span<const TokenId> tokens) const {

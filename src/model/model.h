@@ -55,10 +55,13 @@ struct Activations {
 class Model {
  public:
   /// Keeps the checkpoint mapped.
-  Model(std::shared_ptr<const Checkpoint> checkpoint, Compute compute, const Kernels& kernels);
+  /// `kv`: how each layer's keys and values are stored; empty: f32 or bf16, as `compute` says.
+  Model(std::shared_ptr<const Checkpoint> checkpoint, Compute compute, const Kernels& kernels,
+        std::vector<KvLayer> kv = {});
 
   const ModelConfig& config() const { return checkpoint_->config(); }
   const StateLayout& layout() const { return layout_; }
+  const Kernels& kernels() const { return kernels_; }
   Compute compute() const { return compute_; }
 
   /// Makes the copy of the head that Logits::screened needs, where it pays. Before any step.

@@ -29,7 +29,7 @@ ModelConfig tiny_config() {
 
 struct Cache : testing::Test {
   ModelConfig config = tiny_config();
-  StateLayout layout{config, DType::f32};
+  StateLayout layout{config, KvFormat::f32};
   std::shared_ptr<PagePool> pool = std::make_shared<PagePool>();
   std::shared_ptr<const std::vector<float>> tail =
       std::make_shared<const std::vector<float>>(layout.layers() * layout.tail_floats());

@@ -2,6 +2,7 @@
 #include "compute/kernels/attention.h"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <cstring>
 #include <limits>
@@ -10,8 +11,11 @@
 
 #include <gtest/gtest.h>
 
+#include "base/dtype.h"
 #include "base/random.h"
+#include "compute/attention.h"
 #include "compute/kernels/kernels.h"
+#include "compute/weight_view.h"
 
 namespace zaya {
 namespace {
@@ -39,36 +43,98 @@ class Aligned {
   std::vector<std::byte> memory_;
 };
 
+struct Formats {
+  KvFormat keys, values;
+
+  std::string name() const {
+    return std::string(kv_format_name(keys)) + "/" + std::string(kv_format_name(values));
+  }
+};
+constexpr Formats kWide{KvFormat::f32, KvFormat::f32};
+constexpr Formats kHalf{KvFormat::bf16, KvFormat::bf16};
+const std::vector<Formats> kEvery{kWide,
+                                  kHalf,
+                                  {KvFormat::fp8, KvFormat::fp8},
+                                  {KvFormat::int8, KvFormat::int8},
+                                  {KvFormat::int4, KvFormat::int4},
+                                  {KvFormat::int8, KvFormat::bf16},
+                                  {KvFormat::bf16, KvFormat::int4},
+                                  {KvFormat::int4, KvFormat::fp8}};
+
+template <class T>
+T read(const std::byte* p, std::size_t i) {
+  T value;
+  std::memcpy(&value, p + i * sizeof(T), sizeof(T));
+  return value;
+}
+
+/// Element i of a position, read from a part as KvBlock describes it.
+double stored(KvFormat format, bool keys, const std::byte* part, std::size_t dim,
+              std::size_t position, std::size_t i) {
+  const std::size_t per = format == KvFormat::f32 ? 1 : 2;
+  const std::size_t at = keys ? (i / per * kPage + position) * per + i % per
+                              : (position / per * dim + i) * per + position % per;
+  const auto scale = [&] {
+    return to_float(read<bf16>(part + KvBlock::code_bytes(dim, format), position));
+  };
+  switch (format) {
+    case KvFormat::f32:
+      return read<float>(part, at);
+    case KvFormat::bf16:
+      return to_float(read<bf16>(part, at));
+    case KvFormat::fp8:
+      return e4m3_to_float(read<std::uint8_t>(part, at));
+    case KvFormat::int8:
+      return static_cast<double>(read<std::int8_t>(part, at)) * scale();
+    case KvFormat::int4: {
+      const int code = (read<std::uint8_t>(part, at / 2) >> (at % 2 * 4)) & 15;
+      const auto multiple =
+          read<std::int8_t>(part + KvBlock::multiples_offset(dim), i / 32 * kPage + position);
+      return static_cast<double>((code - 8) * multiple) * scale();
+    }
+  }
+  return 0;
+}
+
+const KvKernels& kernels_for(const std::array<KvKernels, kKvFormats>& table, KvFormat format) {
+  return table[static_cast<std::size_t>(format)];
+}
+
 /// K and V of one sequence and kv head, in pages and plain.
 struct Cache {
   std::size_t head_dim;
+  Formats formats;
   std::size_t dim = KvBlock::dim(head_dim);
   std::vector<std::vector<double>> keys, values;
   std::vector<Aligned> memory;
   std::vector<const std::byte*> pages;
   static constexpr std::size_t kOffset = 128;
 
-  Cache(const AttentionKernels& kernels, DType type, std::size_t head_dim_, std::size_t positions)
-      : head_dim(head_dim_) {
-    const bool wide = type == DType::f32;
+  std::size_t values_offset() const { return kOffset + KvBlock::part_bytes(dim, formats.keys); }
+
+  Cache(const AttentionKernels& kernels, Formats f, std::size_t head_dim_, std::size_t positions)
+      : head_dim(head_dim_), formats(f) {
     for (std::size_t t = 0; t < positions; ++t) {
       std::vector<float> key = random_floats(dim, 2 * t, 2);
       std::vector<float> value = random_floats(dim, 2 * t + 1);
       std::fill(key.begin() + static_cast<long>(head_dim), key.end(), 0.0F);
       std::fill(value.begin() + static_cast<long>(head_dim), value.end(), 0.0F);
       if (t % kPage == 0) {
-        memory.emplace_back(kOffset + 2 * KvBlock::part_bytes(dim, dtype_size(type)));
+        memory.emplace_back(values_offset() + KvBlock::part_bytes(dim, f.values));
         pages.push_back(memory.back().data());
       }
-      std::byte* block = memory.back().data() + kOffset;
-      (wide ? kernels.write_f32 : kernels.write_bf16)(block, dim, t % kPage, key.data(),
-                                                      value.data());
-      const auto stored = [&](float v) -> double { return wide ? v : to_float(to_bf16(v)); };
+      std::byte* page = memory.back().data();
+      kernels_for(kernels.keys, f.keys).write(page + kOffset, dim, t % kPage, key.data());
+      kernels_for(kernels.values, f.values)
+          .write(page + values_offset(), dim, t % kPage, value.data());
+    }
+    for (std::size_t t = 0; t < positions; ++t) {
+      const std::byte* page = pages[t / kPage];
       keys.emplace_back();
       values.emplace_back();
       for (std::size_t i = 0; i < head_dim; ++i) {
-        keys.back().push_back(stored(key[i]));
-        values.back().push_back(stored(value[i]));
+        keys.back().push_back(stored(f.keys, true, page + kOffset, dim, t % kPage, i));
+        values.back().push_back(stored(f.values, false, page + values_offset(), dim, t % kPage, i));
       }
     }
   }
@@ -86,12 +152,16 @@ struct Queries {
         highest(heads * count, -std::numeric_limits<float>::infinity()),
         total(heads * count),
         sum(heads * count * cache.dim),
-        scratch(AttendCall::scratch_bytes(cache.dim)) {
+        scratch(attend_scratch_bytes(cache.dim)) {
     for (std::size_t r = 0; r < heads * count; ++r) {
       for (std::size_t i = cache.head_dim; i < cache.dim; ++i) query[r * cache.dim + i] = 0;
     }
-    call = {.pages = cache.pages.data(),
-            .offset = Cache::kOffset,
+    call = {.keys = {.pages = cache.pages.data(),
+                     .offset = Cache::kOffset,
+                     .format = cache.formats.keys},
+            .values = {.pages = cache.pages.data(),
+                       .offset = cache.values_offset(),
+                       .format = cache.formats.values},
             .dim = cache.dim,
             .heads = heads,
             .rows = heads * count,
@@ -144,11 +214,8 @@ class EveryIsaAttention : public testing::TestWithParam<Isa> {
  protected:
   const AttentionKernels& kernels = kernels_of(GetParam()).attention;
 
-  auto attend(DType type) const {
-    return type == DType::f32 ? kernels.attend_f32 : kernels.attend_bf16;
-  }
-  void run(DType type, Queries& q) const {
-    for (std::size_t s = 0; s < q.spans(); ++s) attend(type)(q.call, s);
+  void run(Queries& q) const {
+    for (std::size_t s = 0; s < q.spans(); ++s) attend_span(kernels, q.call, s);
   }
 };
 
@@ -179,14 +246,14 @@ TEST_P(EveryIsaAttention, MatchesReferenceAtAndOffTileBoundaries) {
            {256, 4, 5, 60, 0},
            {128, 8, 1, 1100, 600},
        }) {
-    for (const DType type : {DType::f32, DType::bf16}) {
+    for (const Formats& formats : kEvery) {
       // The cache ends with the last query, so the last page is part full.
-      Cache cache(kernels, type, s.head_dim, s.position + s.count);
+      Cache cache(kernels, formats, s.head_dim, s.position + s.count);
       Queries q(cache, s.heads, s.count, s.position, s.window);
-      run(type, q);
+      run(q);
       const std::vector<float> got = q.result();
       // On AMX queries and weights are rounded to bf16 too.
-      const bool rounds = type == DType::bf16 && GetParam() == Isa::amx;
+      const bool rounds = formats.keys != KvFormat::f32 && GetParam() == Isa::amx;
       double worst = 0;
       for (std::size_t r = 0; r < q.call.rows; ++r) {
         const std::vector<double> want = reference(cache, q.call, r);
@@ -195,21 +262,21 @@ TEST_P(EveryIsaAttention, MatchesReferenceAtAndOffTileBoundaries) {
         }
       }
       EXPECT_LE(worst, rounds ? 0.03 : 1e-5)
-          << dtype_name(type) << " d " << s.head_dim << " heads " << s.heads << " rows "
+          << formats.name() << " d " << s.head_dim << " heads " << s.heads << " rows "
           << q.call.rows << " from " << s.position << " window " << s.window;
     }
   }
 }
 
 TEST_P(EveryIsaAttention, BitsDependOnNeitherCompanyNorHowSpansAreSpread) {
-  for (const DType type : {DType::f32, DType::bf16}) {
+  for (const Formats& formats : kEvery) {
     for (const std::size_t window : {0, 600}) {
       const std::size_t count = 37;
       const std::size_t position = 1400;
       const std::size_t heads = 4;
-      Cache cache(kernels, type, 64, position + count);
+      Cache cache(kernels, formats, 64, position + count);
       Queries whole(cache, heads, count, position, window);
-      run(type, whole);
+      run(whole);
       const std::vector<float> want = whole.result();
       const std::size_t row_floats = heads * cache.dim;
       for (std::size_t i = 0; i < count; ++i) {
@@ -220,7 +287,7 @@ TEST_P(EveryIsaAttention, BitsDependOnNeitherCompanyNorHowSpansAreSpread) {
         for (std::size_t s = 0; s < one.spans(); ++s) {
           Queries part(cache, heads, 1, position + i, window);
           part.call.query = one.call.query;
-          attend(type)(part.call, s);
+          attend_span(kernels, part.call, s);
           into.call.highest = into.highest.data();
           into.call.total = into.total.data();
           into.call.sum = into.sum.data();
@@ -228,18 +295,18 @@ TEST_P(EveryIsaAttention, BitsDependOnNeitherCompanyNorHowSpansAreSpread) {
         }
         const auto* first = want.data() + i * row_floats;
         ASSERT_EQ(into.result(), std::vector<float>(first, first + row_floats))
-            << dtype_name(type) << " window " << window << " query " << i;
+            << formats.name() << " window " << window << " query " << i;
       }
     }
   }
 }
 
 TEST_P(EveryIsaAttention, LargeScoresNeitherOverflowNorVanish) {
-  for (const DType type : {DType::f32, DType::bf16}) {
-    Cache cache(kernels, type, 32, 600);
+  for (const Formats& formats : kEvery) {
+    Cache cache(kernels, formats, 32, 600);
     Queries q(cache, 2, 1, 599, 0);
     for (float& v : q.query) v *= 2000;  // scores far outside of exp's range
-    run(type, q);
+    run(q);
     const std::vector<float> got = q.result();
     for (std::size_t r = 0; r < 2; ++r) {
       const std::vector<double> want = reference(cache, q.call, r);
@@ -248,33 +315,98 @@ TEST_P(EveryIsaAttention, LargeScoresNeitherOverflowNorVanish) {
   }
 }
 
-TEST_P(EveryIsaAttention, PagesKeepEveryOtherPosition) {
+TEST_P(EveryIsaAttention, PartsKeepEveryPositionAsNearAsTheirFormatCan) {
   for (const std::size_t head_dim : {40, 128}) {
     const std::size_t dim = KvBlock::dim(head_dim);
-    Aligned page(2 * KvBlock::part_bytes(dim, 2));
-    std::vector<float> key(dim);
-    std::vector<float> value(dim);
-    const auto at = [&](std::size_t element) {
-      bf16 v;
-      std::memcpy(&v, page.data() + element * 2, 2);
-      return to_float(v);
-    };
-    for (std::size_t t = 0; t < kPage; ++t) {
-      for (std::size_t i = 0; i < dim; ++i) {
-        key[i] = static_cast<float>(i) + 1.001F;
-        value[i] = i % 7 == 3 ? NAN : -1.003F * static_cast<float>(t + 1);
+    for (std::size_t f = 0; f < kKvFormats; ++f) {
+      const auto format = static_cast<KvFormat>(f);
+      for (const bool keys : {true, false}) {
+        const KvKernels& kind = (keys ? kernels.keys : kernels.values)[f];
+        const std::size_t bytes = KvBlock::part_bytes(dim, format);
+        ASSERT_EQ(bytes % 64, 0U);
+        Aligned part(bytes + 64);
+        part.data()[bytes] = std::byte{42};
+        std::vector<std::vector<float>> x;
+        for (std::size_t t = 0; t < kPage; ++t) {
+          x.push_back(
+              random_floats(dim, t, t == 5 ? 0 : std::pow(10.0F, static_cast<float>(t % 4))));
+          if (t == 7) x.back()[3] = NAN;
+          if (t == 9) x.back()[11] = -INFINITY;
+        }
+        // Backwards and twice: what is there before, and the neighbours' order, change nothing.
+        for (int round = 0; round < 2; ++round) {
+          for (std::size_t t = kPage; t-- > 0;) kind.write(part.data(), dim, t, x[t].data());
+        }
+        EXPECT_EQ(part.data()[bytes], std::byte{42});
+        for (std::size_t t = 0; t < kPage; ++t) {
+          const double scale =
+              KvBlock::scaled(format)
+                  ? to_float(read<bf16>(part.data() + KvBlock::code_bytes(dim, format), t))
+                  : 0;
+          for (std::size_t i = 0; i < dim; ++i) {
+            const double want = x[t][i];
+            const double got = stored(format, keys, part.data(), dim, t, i);
+            double near = 0;
+            if (format == KvFormat::bf16) near = std::fabs(want) / 256;
+            if (format == KvFormat::fp8) near = std::max(std::fabs(want) / 16, 0x1p-10);
+            if (format == KvFormat::int8) near = scale * 0.5001;
+            if (format == KvFormat::int4) {
+              // Half a step; a whole one at the end that has no code.
+              const auto multiple = read<std::int8_t>(part.data() + KvBlock::multiples_offset(dim),
+                                                      i / 32 * kPage + t);
+              near = std::abs(multiple) * scale *
+                     (std::signbit(want) == (multiple > 0) ? 0.5001 : 1.0);
+            }
+            if (std::isnan(want) || (KvBlock::scaled(format) && (t == 7 || t == 9))) {
+              EXPECT_TRUE(std::isnan(got)) << "what is no number stays none, with all of its scale";
+            } else if (std::isinf(want) && format != KvFormat::fp8) {
+              EXPECT_EQ(got, want);
+            } else if (format == KvFormat::fp8 && std::fabs(want) > 448) {
+              EXPECT_EQ(got, std::copysign(448, want));
+            } else {
+              EXPECT_LE(std::fabs(got - want), near)
+                  << kv_format_name(format) << (keys ? " key " : " value ") << t << " " << i << ": "
+                  << want << " as " << got;
+            }
+          }
+        }
       }
-      kernels.write_bf16(page.data(), dim, t, key.data(), value.data());
     }
-    for (std::size_t t = 0; t < kPage; ++t) {
-      for (std::size_t i = 0; i < dim; ++i) {
-        EXPECT_EQ(at((i / 2 * kPage + t) * 2 + i % 2),
-                  to_float(to_bf16(static_cast<float>(i) + 1.001F)));
-        const float v = at(kPage * dim + (t / 2 * dim + i) * 2 + t % 2);
-        if (i % 7 == 3) {
-          EXPECT_TRUE(std::isnan(v));
-        } else {
-          EXPECT_EQ(v, to_float(to_bf16(-1.003F * static_cast<float>(t + 1))));
+  }
+}
+
+TEST_P(EveryIsaAttention, NarrowCodesWidenExactly) {
+  const AttentionKernels& plain = kernels_of(Isa::scalar).attention;
+  for (const std::size_t dim : {32, 64, 128, 160}) {
+    for (const KvFormat format : {KvFormat::fp8, KvFormat::int8, KvFormat::int4}) {
+      for (const bool keys : {true, false}) {
+        const std::size_t bytes = KvBlock::part_bytes(dim, format);
+        Aligned part(bytes);
+        Random random(3, dim);
+        for (std::size_t i = 0; i < bytes; ++i) {
+          std::size_t v = i < 256 ? i : random.next() & 255U;
+          if (format == KvFormat::fp8 && (v & 127U) == 127) v = 0;  // NaN is not written
+          if (format == KvFormat::int4 && i >= KvBlock::multiples_offset(dim)) v = (v % 65) - 32;
+          part.data()[i] = static_cast<std::byte>(v);
+        }
+        const std::size_t wide = KvBlock::part_bytes(dim, KvFormat::bf16);
+        Aligned got(wide);
+        Aligned want(wide);
+        const auto& table = keys ? kernels.keys : kernels.values;
+        kernels_for(table, format).widen(part.data(), dim, got.data());
+        kernels_for(keys ? plain.keys : plain.values, format).widen(part.data(), dim, want.data());
+        EXPECT_EQ(std::memcmp(got.data(), want.data(), wide), 0)
+            << kv_format_name(format) << (keys ? " keys " : " values ") << dim;
+        // The plain one is what KvBlock describes.
+        for (std::size_t t = 0; t < kPage && KvBlock::scaled(format); ++t) {
+          const bf16 one{0x3f80};
+          std::memcpy(part.data() + KvBlock::code_bytes(dim, format) + t * 2, &one, 2);
+        }
+        for (std::size_t t = 0; t < kPage; ++t) {
+          for (std::size_t i = 0; i < dim; ++i) {
+            ASSERT_EQ(stored(KvFormat::bf16, keys, want.data(), dim, t, i),
+                      stored(format, keys, part.data(), dim, t, i));
+          }
         }
       }
     }

@@ -37,8 +37,8 @@ inline Range visible_pages(const AttendCall& c, std::size_t span, std::size_t fi
   return {least(from, to) / kPagePositions, (to + kPagePositions - 1) / kPagePositions};
 }
 
-inline const std::byte* page_block(const AttendCall& c, std::size_t span, std::size_t page) {
-  return c.pages[span * (AttendCall::kSpan / kPagePositions) + page] + c.offset;
+inline const std::byte* part_of_page(const KvPart& part, std::size_t span, std::size_t page) {
+  return part.page(span * (AttendCall::kSpan / kPagePositions) + page);
 }
 
 /// Asks for a page's block before it is needed, while the page two before is worked on: pages lie
@@ -46,16 +46,14 @@ inline const std::byte* page_block(const AttendCall& c, std::size_t span, std::s
 /// for at a time, so that the requests do not crowd out the loads.
 inline void prefetch_slice(const AttendCall& c, std::size_t span, Range pages, std::size_t page,
                            std::size_t i, std::size_t slice_dim, std::size_t element_bytes) {
-  const std::size_t part = KvBlock::part_bytes(c.dim, element_bytes);
-  const std::size_t slice = KvBlock::part_bytes(slice_dim, element_bytes);
+  const std::size_t slice = kPagePositions * slice_dim * element_bytes;
   const auto ask = [&](const std::byte* data) {
     for (std::size_t at = 0; at < slice; at += 64) __builtin_prefetch(data + at, 0, 2);
   };
   const std::size_t first = page == pages.from ? page : page + 2;
   for (std::size_t p = first; p < page + 3 && p < pages.to; ++p) {
-    const std::byte* keys = page_block(c, span, p) + i * slice;
-    ask(keys);
-    ask(keys + part);
+    ask(part_of_page(c.keys, span, p) + i * slice);
+    ask(part_of_page(c.values, span, p) + i * slice);
   }
 }
 
@@ -143,6 +141,14 @@ inline void page_scores(const std::byte* keys, const float* query, std::size_t d
   }
 }
 
+/// Multiplies the scores or weights [begin, end) of one row by the scales of the positions.
+inline void apply_scales(const KvPart& part, std::size_t begin, std::size_t end, float* row) {
+  if (part.scales == nullptr) return;
+  for (std::size_t t = begin; t < end; t += kVector) {
+    V::store(row + t, V::mul(V::load(row + t), V::load(part.scales + t)));
+  }
+}
+
 /// Turns the scores of one row into exp(scale * score - peak); returns their sum.
 inline float weigh(float* scores, std::size_t begin, std::size_t end, float scale, float& peak) {
   V::Float top = V::set(kHidden);
@@ -169,8 +175,7 @@ inline void weigh_values(const AttendCall& c, std::size_t span, Range pages, con
       for (int j = 0; j < kSide; ++j) sum[r][j] = V::zero();
     }
     for (std::size_t p = pages.from; p < pages.to; ++p) {
-      const std::byte* values =
-          page_block(c, span, p) + KvBlock::part_bytes(c.dim, W::kBytes) + i * 4;
+      const std::byte* values = part_of_page(c.values, span, p) + i * 4;
       for (std::size_t t = 0; t < kPagePositions; t += W::kPer) {
         V::Float v[kSide][W::kPer];
         for (int j = 0; j < kSide; ++j) {
@@ -199,7 +204,7 @@ void attend_rows(const AttendCall& c, std::size_t span, std::size_t first) {
   float highest[R];
   float total[R];
   for (std::size_t p = pages.from; p < pages.to; ++p) {
-    const std::byte* keys = page_block(c, span, p);
+    const std::byte* keys = part_of_page(c.keys, span, p);
     if (first == 0) prefetch_slice(c, span, pages, p, 0, c.dim, W::kBytes);
     page_scores<R, W>(keys, c.query + first * c.dim, c.dim, scores + p * kPagePositions);
   }
@@ -213,8 +218,10 @@ void attend_rows(const AttendCall& c, std::size_t span, std::size_t first) {
       highest[r] = kNone;
       total[r] = 0;
     } else {
+      apply_scales(c.keys, begin, end, row);
       hide(row, begin, range, end);
       total[r] = weigh(row, begin, end, c.scale, highest[r]);
+      apply_scales(c.values, begin, end, row);
     }
   }
   weigh_values<R, W>(c, span, pages, scores, out);
@@ -293,39 +300,106 @@ inline void mix_head(const HeadCall& c) {
   });
 }
 
-inline void write_f32(std::byte* block, std::size_t dim, std::size_t position, const float* key,
-                      const float* value) {
-  auto* keys = reinterpret_cast<float*>(block);
-  float* values = keys + kPagePositions * dim + position * dim;
-  for (std::size_t i = 0; i < dim; ++i) keys[i * kPagePositions + position] = key[i];
-  for (std::size_t i = 0; i < dim; i += kVector) V::store(values + i, V::load(value + i));
+inline void write_keys_f32(std::byte* part, std::size_t dim, std::size_t position, const float* x) {
+  auto* keys = reinterpret_cast<float*>(part);
+  for (std::size_t i = 0; i < dim; ++i) keys[i * kPagePositions + position] = x[i];
 }
 
-inline void write_bf16(std::byte* block, std::size_t dim, std::size_t position, const float* key,
-                       const float* value) {
-  auto* keys = reinterpret_cast<std::uint32_t*>(block);
-  auto* values = reinterpret_cast<std::uint32_t*>(block) + (kPagePositions + position) / 2 * dim;
+inline void write_values_f32(std::byte* part, std::size_t dim, std::size_t position,
+                             const float* x) {
+  float* values = reinterpret_cast<float*>(part) + position * dim;
+  for (std::size_t i = 0; i < dim; i += kVector) V::store(values + i, V::load(x + i));
+}
+
+inline void write_keys_bf16(std::byte* part, std::size_t dim, std::size_t position,
+                            const float* x) {
+  auto* keys = reinterpret_cast<std::uint32_t*>(part);
   for (std::size_t i = 0; i < dim; i += 2 * kVector) {
     alignas(64) std::uint32_t pairs[kVector];
-    V::round_pairs(key + i, pairs);
+    V::round_pairs(x + i, pairs);
     for (std::size_t j = 0; j < kVector; ++j) {
       keys[(i / 2 + j) * kPagePositions + position] = pairs[j];
     }
   }
+}
+
+inline void write_values_bf16(std::byte* part, std::size_t dim, std::size_t position,
+                              const float* x) {
+  auto* values = reinterpret_cast<std::uint32_t*>(part) + position / 2 * dim;
   for (std::size_t i = 0; i < dim; i += kVector) {
-    V::round_half(value + i, values + i, position % 2 != 0);
+    V::round_half(x + i, values + i, position % 2 != 0);
+  }
+}
+
+// Narrow codes as bf16: every step takes kVector words of two.
+
+inline void widen_fp8(const std::byte* part, std::size_t dim, std::byte* out) {
+  for (std::size_t i = 0; i < kPagePositions * dim; i += 2 * kVector) {
+    V::store_words(out + 2 * i, V::bf16_of_e4m3(part + i));
+  }
+}
+
+inline void widen_int8(const std::byte* part, std::size_t dim, std::byte* out) {
+  for (std::size_t i = 0; i < kPagePositions * dim; i += 2 * kVector) {
+    V::store_words(out + 2 * i, V::bf16_of_int16(V::int16_of_bytes(part + i)));
+  }
+}
+
+/// kVector words of two codes, times the multiples that lie beside them.
+inline void widen_nibbles(const std::byte* codes, V::Words multiples, std::byte* out) {
+  V::store_words(out, V::bf16_of_int16(V::mul16(V::int16_of_nibbles(codes), multiples)));
+}
+
+inline void widen_keys_int4(const std::byte* part, std::size_t dim, std::byte* out) {
+  const auto* multiples =
+      reinterpret_cast<const std::int8_t*>(part + KvBlock::multiples_offset(dim));
+  constexpr std::size_t kPairs = KvBlock::kGroup / 2;
+  for (std::size_t i = 0; i < dim / 2; i += kPairs) {
+    for (std::size_t t = 0; t < kPagePositions; t += kVector) {
+      const V::Words of_positions = V::twins(multiples + i / kPairs * kPagePositions + t);
+      for (std::size_t j = i; j < i + kPairs; ++j) {
+        const std::size_t at = j * kPagePositions + t;
+        widen_nibbles(part + at, of_positions, out + 4 * at);
+      }
+    }
+  }
+}
+
+inline void widen_values_int4(const std::byte* part, std::size_t dim, std::byte* out) {
+  const auto* multiples =
+      reinterpret_cast<const std::int8_t*>(part + KvBlock::multiples_offset(dim));
+  for (std::size_t t = 0; t < kPagePositions; t += 2) {
+    for (std::size_t i = 0; i < dim; i += KvBlock::kGroup) {
+      const std::int8_t* two = multiples + i / KvBlock::kGroup * kPagePositions + t;
+      const V::Words of_both = V::both(two[0], two[1]);
+      for (std::size_t j = i; j < i + KvBlock::kGroup; j += kVector) {
+        const std::size_t at = t / 2 * dim + j;
+        widen_nibbles(part + at, of_both, out + 4 * at);
+      }
+    }
   }
 }
 
 inline AttentionKernels vector_attention() {
-  return {
-      .attend_f32 = attend<WideWords>,
-      .attend_bf16 = attend<PairWords>,
-      .merge = merge,
-      .divide = divide,
-      .depthwise = depthwise,
-      .mix_head = mix_head,
-      .write_f32 = write_f32,
-      .write_bf16 = write_bf16,
-  };
+  AttentionKernels kernels = scalar_attention();
+  kernels.attend_f32 = attend<WideWords>;
+  kernels.attend_bf16 = attend<PairWords>;
+  kernels.merge = merge;
+  kernels.divide = divide;
+  kernels.depthwise = depthwise;
+  kernels.mix_head = mix_head;
+  const auto at = [](KvFormat format) { return static_cast<std::size_t>(format); };
+  KvKernels* keys = &kernels.keys[0];
+  KvKernels* values = &kernels.values[0];
+  keys[at(KvFormat::f32)].write = write_keys_f32;
+  keys[at(KvFormat::bf16)].write = write_keys_bf16;
+  keys[at(KvFormat::fp8)].widen = widen_fp8;
+  keys[at(KvFormat::int8)].widen = widen_int8;
+  keys[at(KvFormat::int4)].widen = widen_keys_int4;
+  values[at(KvFormat::f32)].write = write_values_f32;
+  values[at(KvFormat::bf16)].write = write_values_bf16;
+  values[at(KvFormat::fp8)].widen = widen_fp8;
+  values[at(KvFormat::int8)].widen = widen_int8;
+  values[at(KvFormat::int4)].widen = widen_values_int4;
+  return kernels;
 }

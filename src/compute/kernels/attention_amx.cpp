@@ -123,7 +123,7 @@ class TileWork {
   /// Scores with the keys of one page after the other: sums over dim.
   Product next_scores() const {
     constexpr long kKeyStride = 4 * kPagePositions;
-    const std::byte* keys = page_block(c_, span_, score_page_);
+    const std::byte* keys = part_of_page(c_.keys, span_, score_page_);
     if (depth_ == 0) zero();
     // A few rows are done sooner than the pages come from memory; for more the hardware is enough.
     if (c_.rows <= kRows) prefetch_slice(c_, span_, scores_->pages, score_page_, depth_, kDepth, 2);
@@ -144,7 +144,7 @@ class TileWork {
     if (value_page_ == values_->pages.from) zero();
     const std::byte* weights = values_->weights + value_page_ * kPagePositions * 2;
     return {weights, values_->two_tiles() ? weights + kTile * kStride : nullptr, kStride,
-            page_block(c_, span_, value_page_) + KvBlock::part_bytes(c_.dim, 2) + column_ * 4,
+            part_of_page(c_.values, span_, value_page_) + column_ * 4,
             static_cast<long>(c_.dim * 4)};
   }
   void values_done() {
@@ -198,10 +198,11 @@ inline __m512 exp2(__m512 x) {
   return _mm512_scalef_ps(e, n);
 }
 
-/// Weights of one row: bf16 of exp(factor * score - peak), with `work` going on beside. The sum is
-/// of the unrounded ones.
+/// Weights of one row: bf16 of exp(factor * score - peak) times the scale of the value, with `work`
+/// going on beside. The sum is of the unrounded ones, without scales.
+template <bool Scaled>
 inline float weigh_row(const float* scores, std::byte* weights, Range pages, float factor,
-                       float& peak, TileWork& work) {
+                       const float* scales, float& peak, TileWork& work) {
   const std::size_t begin = pages.from * kPagePositions;
   const std::size_t end = pages.to * kPagePositions;
   __m512 top0 = _mm512_set1_ps(kHidden);
@@ -221,7 +222,10 @@ inline float weigh_row(const float* scores, std::byte* weights, Range pages, flo
     const __m512 b = exp2(_mm512_fmadd_ps(_mm512_loadu_ps(scores + t + 16), scale, shift));
     sum0 = _mm512_add_ps(sum0, a);
     sum1 = _mm512_add_ps(sum1, b);
-    const __m512bh both = _mm512_cvtne2ps_pbh(b, a);
+    const __m512bh both =
+        Scaled ? _mm512_cvtne2ps_pbh(_mm512_mul_ps(b, _mm512_loadu_ps(scales + t + 16)),
+                                     _mm512_mul_ps(a, _mm512_loadu_ps(scales + t)))
+               : _mm512_cvtne2ps_pbh(b, a);
     __builtin_memcpy(weights + t * 2, &both, sizeof(both));
   };
   std::size_t t = begin;
@@ -254,8 +258,11 @@ void weigh(const AttendCall& c, std::size_t span, Group& g, TileWork& work) {
       g.total[r] = 0;
       __builtin_memset(weights + begin * 2, 0, (end - begin) * 2);
     } else {
+      apply_scales(c.keys, begin, end, scores);
       hide(scores, begin, range, end);
-      g.total[r] = weigh_row(scores, weights, g.pages, c.scale, g.highest[r], work);
+      const auto weigh_one = c.values.scales != nullptr ? weigh_row<true> : weigh_row<false>;
+      g.total[r] =
+          weigh_one(scores, weights, g.pages, c.scale, c.values.scales, g.highest[r], work);
     }
   }
 }

@@ -16,12 +16,6 @@ float widen(float v) {
 float widen(bf16 v) {
   return to_float(v);
 }
-void narrow(float v, float& out) {
-  out = v;
-}
-void narrow(float v, bf16& out) {
-  out = to_bf16(v);
-}
 
 template <class T>
 constexpr std::size_t kPer = 4 / sizeof(T);
@@ -67,21 +61,22 @@ void attend(const AttendCall& c, std::size_t span) {
     const float* q = c.query + r * c.dim;
     float highest = -std::numeric_limits<float>::infinity();
     for (std::size_t t = from; t < to; ++t) {
-      const auto* keys = reinterpret_cast<const T*>(c.pages[t / KvBlock::kPositions] + c.offset);
+      const auto* keys = reinterpret_cast<const T*>(c.keys.page(t / KvBlock::kPositions));
       float score = 0;
       for (std::size_t i = 0; i < c.dim; ++i) {
         score += q[i] * widen(keys[key_at<T>(t % KvBlock::kPositions, i)]);
       }
+      if (c.keys.scales != nullptr) score *= c.keys.scales[t - start];
       scores[t - start] = score * c.scale;
       highest = std::max(highest, scores[t - start]);
     }
     float total = 0;
     std::fill(sum, sum + c.dim, 0.0F);
     for (std::size_t t = from; t < to; ++t) {
-      const auto* values = reinterpret_cast<const T*>(c.pages[t / KvBlock::kPositions] + c.offset) +
-                           KvBlock::kPositions * c.dim;
-      const float weight = std::exp(scores[t - start] - highest);
+      const auto* values = reinterpret_cast<const T*>(c.values.page(t / KvBlock::kPositions));
+      float weight = std::exp(scores[t - start] - highest);
       total += weight;
+      if (c.values.scales != nullptr) weight *= c.values.scales[t - start];
       for (std::size_t i = 0; i < c.dim; ++i) {
         sum[i] += weight * widen(values[value_at<T>(c.dim, t % KvBlock::kPositions, i)]);
       }
@@ -120,17 +115,6 @@ void mix_head(const HeadCall& c) {
   }
 }
 
-template <class T>
-void write(std::byte* block, std::size_t dim, std::size_t position, const float* key,
-           const float* value) {
-  auto* keys = reinterpret_cast<T*>(block);
-  T* values = keys + KvBlock::kPositions * dim;
-  for (std::size_t i = 0; i < dim; ++i) {
-    narrow(key[i], keys[key_at<T>(position, i)]);
-    narrow(value[i], values[value_at<T>(dim, position, i)]);
-  }
-}
-
 }  // namespace
 
 AttentionKernels scalar_attention() {
@@ -141,8 +125,8 @@ AttentionKernels scalar_attention() {
       .divide = divide,
       .depthwise = depthwise,
       .mix_head = mix_head,
-      .write_f32 = write<float>,
-      .write_bf16 = write<bf16>,
+      .keys = scalar_kv(/*keys=*/true),
+      .values = scalar_kv(/*keys=*/false),
   };
 }
 

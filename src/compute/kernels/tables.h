@@ -1,5 +1,7 @@
 #pragma once
 
+#include <array>
+
 #include "compute/kernels/kernels.h"
 
 namespace zaya {
@@ -12,6 +14,8 @@ Kernels avx512_kernels();
 Kernels amx_kernels(bool deterministic);
 
 AttentionKernels scalar_attention();
+/// The plain kernels of keys or values, by KvFormat.
+std::array<KvKernels, kKvFormats> scalar_kv(bool keys);
 AttentionKernels avx2_attention();
 AttentionKernels avx512_attention();
 AttentionKernels amx_attention();

@@ -107,4 +107,55 @@ struct V {
     _mm256_storeu_si256(
         to, upper ? _mm256_blend_epi16(old, bits, 0xaa) : _mm256_blend_epi16(old, bits, 0x55));
   }
+
+  // For narrow keys and values: `lanes` words of two 16-bit halves.
+  using Words = __m256i;
+  static void store_words(std::byte* p, Words v) {
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), v);
+  }
+  static Words int16_of_bytes(const std::byte* p) {
+    return _mm256_cvtepi8_epi16(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
+  }
+  /// Each nibble less 8, the lower one first.
+  static Words int16_of_nibbles(const std::byte* p) {
+    const __m256i bytes =
+        _mm256_cvtepu8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p)));
+    const __m256i both = _mm256_or_si256(bytes, _mm256_slli_epi32(bytes, 12));
+    return _mm256_sub_epi16(_mm256_and_si256(both, _mm256_set1_epi32(0x000f000f)),
+                            _mm256_set1_epi16(8));
+  }
+  static Words mul16(Words a, Words b) { return _mm256_mullo_epi16(a, b); }
+  /// Each of `lanes` numbers in both halves of a word.
+  static Words twins(const std::int8_t* p) {
+    const __m256i wide = _mm256_cvtepi8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p)));
+    return _mm256_blend_epi16(wide, _mm256_slli_epi32(wide, 16), 0xaa);
+  }
+  static Words both(std::int8_t lower, std::int8_t upper) {
+    return _mm256_set1_epi32((lower & 0xffff) |
+                             static_cast<int>(static_cast<unsigned>(upper) << 16));
+  }
+  /// Whole numbers that are exact in bf16.
+  static Words bf16_of_int16(Words v) {
+    const __m256 lower = _mm256_cvtepi32_ps(_mm256_srai_epi32(_mm256_slli_epi32(v, 16), 16));
+    const __m256 upper = _mm256_cvtepi32_ps(_mm256_srai_epi32(v, 16));
+    return _mm256_blend_epi16(_mm256_srli_epi32(_mm256_castps_si256(lower), 16),
+                              _mm256_castps_si256(upper), 0xaa);
+  }
+  /// 8-bit floats: the bits in place, and the exponent's offset added. Those below 2^-6 have no
+  /// leading one; there are 8 of them.
+  static Words bf16_of_e4m3(const std::byte* p) {
+    const __m256i v = _mm256_cvtepu8_epi16(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
+    const __m256i size = _mm256_and_si256(v, _mm256_set1_epi16(0x7f));
+    const __m256i sign = _mm256_slli_epi16(_mm256_sub_epi16(v, size), 8);
+    const __m256i normal =
+        _mm256_add_epi16(_mm256_slli_epi16(size, 4), _mm256_set1_epi16(120 << 7));
+    const __m256i small = _mm256_shuffle_epi8(
+        _mm256_broadcastsi128_si256(
+            _mm_setr_epi16(0, 0x3b00, 0x3b80, 0x3bc0, 0x3c00, 0x3c20, 0x3c40, 0x3c60)),
+        _mm256_add_epi16(_mm256_mullo_epi16(_mm256_and_si256(v, _mm256_set1_epi16(7)),
+                                            _mm256_set1_epi16(0x0202)),
+                         _mm256_set1_epi16(0x0100)));
+    const __m256i is_small = _mm256_cmpgt_epi16(_mm256_set1_epi16(8), size);
+    return _mm256_or_si256(_mm256_blendv_epi8(normal, small, is_small), sign);
+  }
 };

@@ -87,4 +87,49 @@ struct V {
     const __m512i bits = upper ? rounded(p) : _mm512_srli_epi32(rounded(p), 16);
     _mm512_mask_storeu_epi16(words, upper ? 0xaaaaaaaaU : 0x55555555U, bits);
   }
+
+  // For narrow keys and values: `lanes` words of two 16-bit halves.
+  using Words = __m512i;
+  static void store_words(std::byte* p, Words v) { _mm512_storeu_si512(p, v); }
+  static Words int16_of_bytes(const std::byte* p) {
+    return _mm512_cvtepi8_epi16(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
+  }
+  /// Each nibble less 8, the lower one first.
+  static Words int16_of_nibbles(const std::byte* p) {
+    const __m512i bytes =
+        _mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
+    const __m512i both = _mm512_or_si512(bytes, _mm512_slli_epi32(bytes, 12));
+    return _mm512_sub_epi16(_mm512_and_si512(both, _mm512_set1_epi32(0x000f000f)),
+                            _mm512_set1_epi16(8));
+  }
+  static Words mul16(Words a, Words b) { return _mm512_mullo_epi16(a, b); }
+  /// Each of `lanes` numbers in both halves of a word.
+  static Words twins(const std::int8_t* p) {
+    const __m512i wide = _mm512_cvtepi8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
+    return _mm512_mask_blend_epi16(0xaaaaaaaaU, wide, _mm512_slli_epi32(wide, 16));
+  }
+  static Words both(std::int8_t lower, std::int8_t upper) {
+    return _mm512_set1_epi32((lower & 0xffff) |
+                             static_cast<int>(static_cast<unsigned>(upper) << 16));
+  }
+  /// Whole numbers that are exact in bf16.
+  static Words bf16_of_int16(Words v) {
+    const __m512 lower = _mm512_cvtepi32_ps(_mm512_srai_epi32(_mm512_slli_epi32(v, 16), 16));
+    const __m512 upper = _mm512_cvtepi32_ps(_mm512_srai_epi32(v, 16));
+    return _mm512_mask_blend_epi16(0xaaaaaaaaU, _mm512_srli_epi32(_mm512_castps_si512(lower), 16),
+                                   _mm512_castps_si512(upper));
+  }
+  /// 8-bit floats: the bits in place, and the exponent's offset added. Those below 2^-6 have no
+  /// leading one; there are 8 of them.
+  static Words bf16_of_e4m3(const std::byte* p) {
+    const __m512i v = _mm512_cvtepu8_epi16(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
+    const __m512i size = _mm512_and_si512(v, _mm512_set1_epi16(0x7f));
+    const __m512i sign = _mm512_slli_epi16(_mm512_sub_epi16(v, size), 8);
+    const __m512i normal =
+        _mm512_add_epi16(_mm512_slli_epi16(size, 4), _mm512_set1_epi16(120 << 7));
+    const __m512i table = _mm512_broadcast_i32x4(
+        _mm_setr_epi16(0, 0x3b00, 0x3b80, 0x3bc0, 0x3c00, 0x3c20, 0x3c40, 0x3c60));
+    const __mmask32 is_small = _mm512_cmplt_epi16_mask(size, _mm512_set1_epi16(8));
+    return _mm512_or_si512(_mm512_mask_permutexvar_epi16(normal, is_small, size, table), sign);
+  }
 };
