@@ -87,6 +87,14 @@ std::optional<TokenId> Tokenizer::find(std::string_view spelling) const {
   return id == Vocabulary::kNone ? std::nullopt : std::optional(id);
 }
 
+std::string Tokenizer::token_bytes(TokenId id) const {
+  std::string text = apply_all(decoder_.replacements, token(id));
+  if (decoder_.byte_fallback) {
+    if (const std::optional<char> byte = byte_of(text)) return {*byte};
+  }
+  return text;
+}
+
 std::string StreamDecoder::push(TokenId id) {
   if (!tokenizer_->contains(id) || (skip_special_ && tokenizer_->is_special(id))) return {};
   const std::string text = apply_all(tokenizer_->decoder_.replacements, tokenizer_->token(id));

@@ -51,6 +51,9 @@ class Tokenizer {
   /// The token's spelling in the vocabulary ("▁the"), empty when the id has none. Valid as long as
   /// the tokenizer.
   std::string_view token(TokenId id) const { return vocabulary_.text(id); }
+  /// What the token adds to a decoded text: a byte token its byte, which alone may be no UTF-8.
+  /// Empty when the id has no token. Strip at the start of a text is left aside.
+  std::string token_bytes(TokenId id) const;
   /// Whether the id is a token at all.
   bool contains(TokenId id) const { return vocabulary_.contains(id); }
   /// The token with this spelling.

@@ -31,8 +31,9 @@ const std::map<std::string, std::set<std::string>> kStandsOn = {
 // folder may include the header; itself it stands on other public headers alone, so that a program
 // needs nothing else.
 const std::map<std::string, std::string> kPublic = {
-    {"zaya/engine.h", "engine"},  {"zaya/error.h", "base"}, {"zaya/options.h", "model"},
-    {"zaya/request.h", "engine"}, {"zaya/token.h", "base"}, {"zaya/sampling_params.h", "engine"},
+    {"zaya/engine.h", "engine"},          {"zaya/error.h", "base"},     {"zaya/options.h", "model"},
+    {"zaya/output_format.h", "text"},     {"zaya/request.h", "engine"}, {"zaya/token.h", "base"},
+    {"zaya/sampling_params.h", "engine"},
 };
 
 using Files = std::map<std::string, std::string>;  // path relative to src/ or include/ -> content
