@@ -24,15 +24,10 @@ struct Widened {
   KvPart widen(const KvKernels& kernels, const KvPart& part, std::size_t dim, std::size_t span,
                std::size_t from, std::size_t to, std::byte* memory) {
     const std::size_t first = span * kSpanPages;
-    const std::size_t bytes = KvBlock::part_bytes(dim, part.format);
     for (std::size_t p = from; p < to; ++p) {
-      // Pages lie apart: the hardware does not look past the end of one.
-      if (p + 1 < to) {
-        const std::byte* next = part.page(p + 1);
-        for (std::size_t at = 0; at < bytes; at += 64) __builtin_prefetch(next + at, 0, 2);
-      }
       std::byte* out = memory + (p - first) * widened_bytes(dim);
-      kernels.widen(part.page(p), dim, out);
+      // Pages lie apart: the hardware does not look past the end of one.
+      kernels.widen(part.page(p), dim, out, part.page(std::min(p + 2, to - 1)));
       pages[p - first] = out;
       if (!KvBlock::scaled(part.format)) continue;
       const auto* scale =
@@ -75,6 +70,9 @@ void attend_span(const AttentionKernels& kernels, const AttendCall& call, std::s
   if (call.keys.format == KvFormat::f32) return kernels.attend_f32(call, span);
   if (!KvBlock::widens(call.keys.format) && !KvBlock::widens(call.values.format)) {
     return kernels.attend_bf16(call, span);
+  }
+  if (kernels.attend_few != nullptr && call.rows <= AttentionKernels::kFewRows) {
+    return kernels.attend_few(call, span);
   }
   // Pages of the span that any of the rows sees.
   const std::size_t start = span * AttendCall::kSpan;

@@ -51,7 +51,8 @@ bool host_has(Isa isa) {
              __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
              __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512vnni");
     case Isa::amx:
-      return host_has(Isa::avx512) && __builtin_cpu_supports("avx512bf16") && has_amx();
+      return host_has(Isa::avx512) && __builtin_cpu_supports("avx512bf16") &&
+             __builtin_cpu_supports("avx512vbmi") && has_amx();
   }
 #endif
   return isa == Isa::scalar;

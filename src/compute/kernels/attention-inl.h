@@ -333,14 +333,18 @@ inline void write_values_bf16(std::byte* part, std::size_t dim, std::size_t posi
 
 // Narrow codes as bf16: every step takes kVector words of two.
 
-inline void widen_fp8(const std::byte* part, std::size_t dim, std::byte* out) {
+inline void widen_fp8(const std::byte* part, std::size_t dim, std::byte* out,
+                      const std::byte* ahead) {
   for (std::size_t i = 0; i < kPagePositions * dim; i += 2 * kVector) {
+    __builtin_prefetch(ahead + i, 0, 2);
     V::store_words(out + 2 * i, V::bf16_of_e4m3(part + i));
   }
 }
 
-inline void widen_int8(const std::byte* part, std::size_t dim, std::byte* out) {
+inline void widen_int8(const std::byte* part, std::size_t dim, std::byte* out,
+                       const std::byte* ahead) {
   for (std::size_t i = 0; i < kPagePositions * dim; i += 2 * kVector) {
+    __builtin_prefetch(ahead + i, 0, 2);
     V::store_words(out + 2 * i, V::bf16_of_int16(V::int16_of_bytes(part + i)));
   }
 }
@@ -350,7 +354,8 @@ inline void widen_nibbles(const std::byte* codes, V::Words multiples, std::byte*
   V::store_words(out, V::bf16_of_int16(V::mul16(V::int16_of_nibbles(codes), multiples)));
 }
 
-inline void widen_keys_int4(const std::byte* part, std::size_t dim, std::byte* out) {
+inline void widen_keys_int4(const std::byte* part, std::size_t dim, std::byte* out,
+                            const std::byte* ahead) {
   const auto* multiples =
       reinterpret_cast<const std::int8_t*>(part + KvBlock::multiples_offset(dim));
   constexpr std::size_t kPairs = KvBlock::kGroup / 2;
@@ -359,13 +364,15 @@ inline void widen_keys_int4(const std::byte* part, std::size_t dim, std::byte* o
       const V::Words of_positions = V::twins(multiples + i / kPairs * kPagePositions + t);
       for (std::size_t j = i; j < i + kPairs; ++j) {
         const std::size_t at = j * kPagePositions + t;
+        __builtin_prefetch(ahead + at, 0, 2);
         widen_nibbles(part + at, of_positions, out + 4 * at);
       }
     }
   }
 }
 
-inline void widen_values_int4(const std::byte* part, std::size_t dim, std::byte* out) {
+inline void widen_values_int4(const std::byte* part, std::size_t dim, std::byte* out,
+                              const std::byte* ahead) {
   const auto* multiples =
       reinterpret_cast<const std::int8_t*>(part + KvBlock::multiples_offset(dim));
   for (std::size_t t = 0; t < kPagePositions; t += 2) {
@@ -374,6 +381,7 @@ inline void widen_values_int4(const std::byte* part, std::size_t dim, std::byte*
       const V::Words of_both = V::both(two[0], two[1]);
       for (std::size_t j = i; j < i + KvBlock::kGroup; j += kVector) {
         const std::size_t at = t / 2 * dim + j;
+        __builtin_prefetch(ahead + at, 0, 2);
         widen_nibbles(part + at, of_both, out + 4 * at);
       }
     }

@@ -11,7 +11,7 @@ enum class KvFormat : std::uint8_t {
   f32,
   bf16,
   fp8,   ///< E4M3 as it is, without a scale; larger than 448 is 448
-  int8,  ///< value = code * scale of the position
+  int8,  ///< value = code * scale of the position; codes from -127 to 127
   int4,  ///< value = (code - 8) * multiple of the position's group of 32 elements * its scale
 };
 constexpr std::size_t kKvFormats = 5;
@@ -121,8 +121,9 @@ struct KvKernels {
   /// Stores the key or value [dim] of one position in a kv head's part of a page.
   void (*write)(std::byte* part, std::size_t dim, std::size_t position, const float* x) = nullptr;
   /// All codes of a part as bf16, in the same order [32 dim], without the positions' scales;
-  /// exact. Null for f32 and bf16.
-  void (*widen)(const std::byte* part, std::size_t dim, std::byte* out) = nullptr;
+  /// exact. Asks for as many bytes from `ahead` on meanwhile. Null for f32 and bf16.
+  void (*widen)(const std::byte* part, std::size_t dim, std::byte* out,
+                const std::byte* ahead) = nullptr;
 };
 
 /// What CCA attention does between its large products.
@@ -131,6 +132,11 @@ struct AttentionKernels {
   /// values are both f32, or both bf16 (attend_span() widens other formats).
   void (*attend_f32)(const AttendCall& call, std::size_t span) = nullptr;
   void (*attend_bf16)(const AttendCall& call, std::size_t span) = nullptr;
+
+  /// The same for at most kFewRows rows, reading any format but f32 as it lies. Null: there is
+  /// none.
+  static constexpr std::size_t kFewRows = 16;
+  void (*attend_few)(const AttendCall& call, std::size_t span) = nullptr;
 
   /// Merges the state of `from` (later spans) into that of `into` (earlier ones), for the same
   /// rows.

@@ -85,7 +85,20 @@ class TileWork {
     scores_ = &group;
     score_page_ = group.pages.from;
     depth_ = 0;
-    pack_queries(group);
+    pack_queries(group.first, group.rows);
+  }
+
+  /// Rounds queries into tiles; rows past the last are 0.
+  void pack_queries(std::size_t first, std::size_t rows) const {
+    for (std::size_t r = 0; r < kRows; ++r) {
+      std::byte* tile = query_ + r / kTile * kTileBytes + r % kTile * 64;
+      const float* q = c_.query + (first + r) * c_.dim;
+      for (std::size_t i = 0; i < c_.dim; i += kDepth) {
+        __m512bh both{};
+        if (r < rows) both = _mm512_cvtne2ps_pbh(V::load(q + i + 16), V::load(q + i));
+        __builtin_memcpy(tile + i / kDepth * 2 * kTileBytes, &both, sizeof(both));
+      }
+    }
   }
 
   bool empty() const { return values_ == nullptr && scores_ == nullptr; }
@@ -107,19 +120,6 @@ class TileWork {
   }
 
  private:
-  /// Rounds the group's queries into tiles; rows past the last are 0.
-  void pack_queries(const Group& g) const {
-    for (std::size_t r = 0; r < kRows; ++r) {
-      std::byte* tile = query_ + r / kTile * kTileBytes + r % kTile * 64;
-      const float* q = c_.query + (g.first + r) * c_.dim;
-      for (std::size_t i = 0; i < c_.dim; i += kDepth) {
-        __m512bh both{};
-        if (r < g.rows) both = _mm512_cvtne2ps_pbh(V::load(q + i + 16), V::load(q + i));
-        __builtin_memcpy(tile + i / kDepth * 2 * kTileBytes, &both, sizeof(both));
-      }
-    }
-  }
-
   /// Scores with the keys of one page after the other: sums over dim.
   Product next_scores() const {
     constexpr long kKeyStride = 4 * kPagePositions;
@@ -245,25 +245,29 @@ inline float weigh_row(const float* scores, std::byte* weights, Range pages, flo
   return _mm512_reduce_add_ps(_mm512_add_ps(sum0, sum1));
 }
 
+/// Turns the scores of one row into weights.
+void weigh_scores(const AttendCall& c, std::size_t span, std::size_t row, float* scores,
+                  std::byte* weights, Range pages, float& highest, float& total, TileWork& work) {
+  const std::size_t begin = pages.from * kPagePositions;
+  const std::size_t end = pages.to * kPagePositions;
+  const Range range = visible(c, span, row);
+  if (range.from == range.to) {
+    highest = kNone;
+    total = 0;
+    __builtin_memset(weights + begin * 2, 0, (end - begin) * 2);
+  } else {
+    apply_scales(c.keys, begin, end, scores);
+    hide(scores, begin, range, end);
+    const auto weigh_one = c.values.scales != nullptr ? weigh_row<true> : weigh_row<false>;
+    total = weigh_one(scores, weights, pages, c.scale, c.values.scales, highest, work);
+  }
+}
+
 /// Turns a group's scores into weights.
 void weigh(const AttendCall& c, std::size_t span, Group& g, TileWork& work) {
-  const std::size_t begin = g.pages.from * kPagePositions;
-  const std::size_t end = g.pages.to * kPagePositions;
   for (std::size_t r = 0; r < g.rows; ++r) {
-    const Range range = visible(c, span, g.first + r);
-    float* scores = g.scores + r * kScoreStride;
-    std::byte* weights = g.weights + r * kWeightStride * 2;
-    if (range.from == range.to) {
-      g.highest[r] = kNone;
-      g.total[r] = 0;
-      __builtin_memset(weights + begin * 2, 0, (end - begin) * 2);
-    } else {
-      apply_scales(c.keys, begin, end, scores);
-      hide(scores, begin, range, end);
-      const auto weigh_one = c.values.scales != nullptr ? weigh_row<true> : weigh_row<false>;
-      g.total[r] =
-          weigh_one(scores, weights, g.pages, c.scale, c.values.scales, g.highest[r], work);
-    }
+    weigh_scores(c, span, g.first + r, g.scores + r * kScoreStride,
+                 g.weights + r * kWeightStride * 2, g.pages, g.highest[r], g.total[r], work);
   }
 }
 
@@ -324,11 +328,207 @@ void attend_bf16(const AttendCall& c, std::size_t span) {
   amx::release();
 }
 
+/// The bf16 of 7-bit magnitudes, byte by byte: a permutation looks 64 of them up at a time.
+struct Magnitudes {
+  alignas(64) std::uint8_t lower[128];
+  alignas(64) std::uint8_t upper[128];
+};
+
+constexpr Magnitudes magnitudes_of(KvFormat format) {
+  constexpr unsigned kSmall[8] = {0, 0x3b00, 0x3b80, 0x3bc0, 0x3c00, 0x3c20, 0x3c40, 0x3c60};
+  Magnitudes out{};
+  for (unsigned code = 0; code < 128; ++code) {
+    unsigned bits = __builtin_bit_cast(std::uint32_t, static_cast<float>(code)) >> 16;
+    // E4M3: the bits in place, and the exponent's offset added; the first 8 have no leading one.
+    if (format == KvFormat::fp8) bits = code < 8 ? kSmall[code] : (code << 4) + (120U << 7);
+    out.lower[code] = static_cast<std::uint8_t>(bits & 255);
+    out.upper[code] = static_cast<std::uint8_t>(bits >> 8);
+  }
+  return out;
+}
+
+/// Widens `count` codes, a multiple of 64, of a sign and a magnitude (fp8) or in two's complement
+/// (int8).
+template <KvFormat F>
+inline void widen_codes(const std::byte* codes, std::size_t count, std::byte* out,
+                        const std::byte* ahead) {
+  static constexpr Magnitudes kTable = magnitudes_of(F);
+  const __m512i lower0 = _mm512_load_si512(kTable.lower);
+  const __m512i lower1 = _mm512_load_si512(kTable.lower + 64);
+  const __m512i upper0 = _mm512_load_si512(kTable.upper);
+  const __m512i upper1 = _mm512_load_si512(kTable.upper + 64);
+  const __m512i sign = _mm512_set1_epi8(-128);
+  // So ordered that the halves of each 16 bytes widen to neighbours.
+  const __m512i order = _mm512_setr_epi64(0, 4, 1, 5, 2, 6, 3, 7);
+  for (std::size_t i = 0; i < count; i += 64) {
+    __builtin_prefetch(ahead + i, 0, 2);
+    const __m512i code = _mm512_permutexvar_epi64(order, _mm512_loadu_si512(codes + i));
+    const __m512i size = F == KvFormat::int8 ? _mm512_abs_epi8(code) : code;
+    const __m512i lower = _mm512_permutex2var_epi8(lower0, size, lower1);
+    const __m512i upper = _mm512_permutex2var_epi8(upper0, size, upper1);
+    const __m512i with_sign =
+        _mm512_ternarylogic_epi32(upper, code, sign, 0xf8);  // upper | code & sign
+    _mm512_storeu_si512(out + 2 * i, _mm512_unpacklo_epi8(lower, with_sign));
+    _mm512_storeu_si512(out + 2 * i + 64, _mm512_unpackhi_epi8(lower, with_sign));
+  }
+}
+
+template <KvFormat F>
+void widen_part(const std::byte* part, std::size_t dim, std::byte* out, const std::byte* ahead) {
+  widen_codes<F>(part, kPagePositions * dim, out, ahead);
+}
+
+/// Columns [column, column + n) of the values of a page: [16 pairs of positions][n][2]; n is 32 or
+/// 64.
+void widen_columns(const KvPart& values, const std::byte* part, std::size_t dim, std::size_t column,
+                   std::size_t n, std::byte* out, const std::byte* ahead) {
+  for (std::size_t t = 0; t < kPagePositions / 2; ++t) {
+    const std::size_t at = t * dim + column;
+    std::byte* row = out + t * n * 4;
+    if (values.format == KvFormat::fp8) {
+      widen_codes<KvFormat::fp8>(part + 2 * at, 2 * n, row, ahead + 2 * at);
+    } else if (values.format == KvFormat::int8) {
+      widen_codes<KvFormat::int8>(part + 2 * at, 2 * n, row, ahead + 2 * at);
+    } else {
+      __builtin_prefetch(ahead + at, 0, 2);
+      const auto* multiples =
+          reinterpret_cast<const std::int8_t*>(part + KvBlock::multiples_offset(dim));
+      for (std::size_t i = 0; i < n; i += 16) {
+        const std::int8_t* two =
+            multiples + (column + i) / KvBlock::kGroup * kPagePositions + 2 * t;
+        widen_nibbles(part + at + i, V::both(two[0], two[1]), row + 4 * i);
+      }
+    }
+  }
+}
+
+/// The scales of a span's positions as fp32; null where the format has none.
+const float* span_scales(const KvPart& part, std::size_t dim, std::size_t span, Range pages,
+                         float* out) {
+  if (!KvBlock::scaled(part.format)) return nullptr;
+  for (std::size_t p = pages.from; p < pages.to; ++p) {
+    const std::byte* scales = part_of_page(part, span, p) + KvBlock::code_bytes(dim, part.format);
+    for (std::size_t t = 0; t < kPagePositions; t += 16) {
+      const __m256i bits = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(scales + 2 * t));
+      _mm512_storeu_ps(out + p * kPagePositions + t, V::widen(bits));
+    }
+  }
+  return out;
+}
+
+/// Attention of at most one tile of rows over narrow keys and values: decoding. A page is widened
+/// into the first-level cache just before its products; to widen a span first, as for many rows,
+/// takes twice as long, most of it for the way to the second-level cache and back.
+/// The sums are attend_bf16's, to the bit.
+void attend_few(const AttendCall& call, std::size_t span) {
+  const Range pages = visible_pages(call, span, 0, call.rows);
+  if (pages.from >= pages.to) return;
+  AttendCall c = call;
+  std::byte* memory = c.scratch;
+  const auto take = [&](std::size_t bytes) {
+    std::byte* out = memory;
+    memory += (bytes + 63) / 64 * 64;
+    return out;
+  };
+  const auto take_floats = [&](std::size_t n) { return reinterpret_cast<float*>(take(n * 4)); };
+  float* scores = take_floats(kTile * kScoreStride);
+  std::byte* weights = take(kTile * kWeightStride * 2);
+  std::byte* query = take(2 * kTile * c.dim * 2);
+  float* sum = take_floats(kTile * c.dim);
+  std::byte* page = take(kPagePositions * c.dim * 2);
+  c.keys.scales = span_scales(c.keys, c.dim, span, pages, take_floats(AttendCall::kSpan));
+  c.values.scales = span_scales(c.values, c.dim, span, pages, take_floats(AttendCall::kSpan));
+  const auto next = [&](const KvPart& part, std::size_t p) {
+    return part_of_page(part, span, least(p + 2, pages.to - 1));
+  };
+
+  amx::configure(kTile);
+  TileWork work(c, span, query, sum);
+  work.pack_queries(0, c.rows);
+  for (std::size_t p = pages.from; p < pages.to; ++p) {
+    const std::byte* keys = part_of_page(c.keys, span, p);
+    // Past the last keys come the first values.
+    const std::byte* ahead =
+        p + 2 < pages.to
+            ? next(c.keys, p)
+            : part_of_page(c.values, span, least(pages.from + p + 2 - pages.to, pages.to - 1));
+    if (c.keys.format == KvFormat::fp8) {
+      widen_part<KvFormat::fp8>(keys, c.dim, page, ahead);
+    } else if (c.keys.format == KvFormat::int8) {
+      widen_part<KvFormat::int8>(keys, c.dim, page, ahead);
+    } else if (c.keys.format == KvFormat::int4) {
+      widen_keys_int4(keys, c.dim, page, ahead);
+    }
+    const std::byte* wide = c.keys.format == KvFormat::bf16 ? keys : page;
+    amx::zero<0>();
+    amx::zero<1>();
+    for (std::size_t i = 0; i < c.dim; i += kDepth) {
+      const Product product{query + i * 2 * kTile * 2, nullptr, 64, wide + i * kPagePositions * 2,
+                            4 * kPagePositions};
+      product.run();
+    }
+    float* out = scores + p * kPagePositions;
+    amx::store<0>(out, kScoreStride * 4);
+    amx::store<1>(out + kTile, kScoreStride * 4);
+  }
+
+  float highest[kTile];
+  float total[kTile];
+  for (std::size_t r = 0; r < c.rows; ++r) {
+    weigh_scores(c, span, r, scores + r * kScoreStride, weights + r * kWeightStride * 2, pages,
+                 highest[r], total[r], work);
+  }
+
+  constexpr std::size_t kColumns = 4 * kTile;
+  for (std::size_t column = 0; column < c.dim; column += kColumns) {
+    const std::size_t n = least(kColumns, c.dim - column);
+    amx::zero<0>();
+    amx::zero<1>();
+    amx::zero<2>();
+    amx::zero<3>();
+    for (std::size_t p = pages.from; p < pages.to; ++p) {
+      const std::byte* wide = part_of_page(c.values, span, p) + column * 4;
+      auto stride = static_cast<long>(c.dim * 4);
+      if (c.values.format != KvFormat::bf16) {
+        widen_columns(c.values, part_of_page(c.values, span, p), c.dim, column, n, page,
+                      next(c.values, p));
+        wide = page;
+        stride = static_cast<long>(n * 4);
+      }
+      amx::load<4>(weights + p * kPagePositions * 2, 2 * kWeightStride);
+      amx::load<5>(wide, stride);
+      amx::dot_bf16<0, 4, 5>();
+      amx::load<6>(wide + 64, stride);
+      amx::dot_bf16<1, 4, 6>();
+      if (n == kColumns) {
+        amx::load<5>(wide + 128, stride);
+        amx::dot_bf16<2, 4, 5>();
+        amx::load<6>(wide + 192, stride);
+        amx::dot_bf16<3, 4, 6>();
+      }
+    }
+    const auto bytes = static_cast<long>(c.dim * 4);
+    amx::store<0>(sum + column, bytes);
+    amx::store<1>(sum + column + kTile, bytes);
+    if (n == kColumns) {
+      amx::store<2>(sum + column + 2 * kTile, bytes);
+      amx::store<3>(sum + column + 3 * kTile, bytes);
+    }
+  }
+  amx::release();
+  merge_rows(c, 0, c.rows, highest, total, sum);
+}
+
 }  // namespace
 
 AttentionKernels amx_attention() {
   AttentionKernels kernels = vector_attention();
   kernels.attend_bf16 = attend_bf16;
+  kernels.attend_few = attend_few;
+  for (auto* part : {&kernels.keys, &kernels.values}) {
+    (*part)[static_cast<std::size_t>(KvFormat::fp8)].widen = widen_part<KvFormat::fp8>;
+    (*part)[static_cast<std::size_t>(KvFormat::int8)].widen = widen_part<KvFormat::int8>;
+  }
   return kernels;
 }
 

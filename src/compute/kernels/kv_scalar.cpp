@@ -122,20 +122,22 @@ void store_bf16(std::byte* out, std::size_t i, float v) {
   std::memcpy(out + i * sizeof(value), &value, sizeof(value));
 }
 
-void widen_fp8(const std::byte* part, std::size_t dim, std::byte* out) {
+void widen_fp8(const std::byte* part, std::size_t dim, std::byte* out, const std::byte* /*ahead*/) {
   for (std::size_t i = 0; i < kPositions * dim; ++i) {
     store_bf16(out, i, e4m3_to_float(std::to_integer<std::uint8_t>(part[i])));
   }
 }
 
-void widen_int8(const std::byte* part, std::size_t dim, std::byte* out) {
+void widen_int8(const std::byte* part, std::size_t dim, std::byte* out,
+                const std::byte* /*ahead*/) {
   for (std::size_t i = 0; i < kPositions * dim; ++i) {
     store_bf16(out, i, static_cast<float>(static_cast<std::int8_t>(part[i])));
   }
 }
 
 template <bool Keys>
-void widen_int4(const std::byte* part, std::size_t dim, std::byte* out) {
+void widen_int4(const std::byte* part, std::size_t dim, std::byte* out,
+                const std::byte* /*ahead*/) {
   const auto* multiples =
       reinterpret_cast<const std::int8_t*>(part + KvBlock::multiples_offset(dim));
   for (std::size_t position = 0; position < kPositions; ++position) {
