@@ -62,9 +62,20 @@ class Engine {
   std::size_t context() const;    ///< most tokens of a prompt and its output
   std::size_t kv_memory() const;  ///< bytes for K and V of all sequences together
 
+  /// Loads a LoRA adapter of the attention projections (docs/adapters.md), under a name for
+  /// requests; they go on meanwhile. `folder`: as PEFT saves it, or its id in the local Hugging
+  /// Face cache. Throws Error when it is damaged, not for this model or of a kind that is not
+  /// supported, and for a name that is empty or taken.
+  void load_adapter(const std::string& name, const std::string& folder);
+  /// From now on requests may not name it. Those that did are finished with it; then its memory is
+  /// free. Throws Error when there is none of that name.
+  void unload_adapter(const std::string& name);
+  std::vector<AdapterInfo> adapters() const;  ///< in the order of their names
+
   /// Queues a request; its events begin to come, maybe before this returns. Throws Error for a
-  /// prompt or parameters that are not valid, or when prompt and max_tokens can never fit the
-  /// context or the KV memory. Without max_tokens, an output may be as long as these allow.
+  /// prompt or parameters that are not valid, for an adapter that is not loaded, or when prompt and
+  /// max_tokens can never fit the context or the KV memory. Without max_tokens, an output may be as
+  /// long as these allow.
   RequestId submit(Request request);
   /// Ends all choices of a request, at the next step; each gets its last event. Nothing happens if
   /// there is no such request.

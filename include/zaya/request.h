@@ -73,6 +73,12 @@ struct RequestEvent {
   std::string error = {};  ///< what went wrong; empty unless it failed
 };
 
+/// A loaded LoRA adapter, which requests may name.
+struct AdapterInfo {
+  std::string name;
+  std::string folder;  ///< where it was read from
+};
+
 /// Something to continue.
 struct Request {
   std::vector<TokenId> prompt;
@@ -80,6 +86,7 @@ struct Request {
   std::size_t n = 1;             ///< choices: outputs from the same prompt, which is computed once
   int priority = 0;              ///< higher goes first, and may take the memory of lower ones
   bool split_reasoning = false;  ///< else the tags of think blocks are text, and all is answer
+  std::string adapter = {};      ///< name of a loaded adapter; empty: the model alone
   /// Sees every event, one at a time, on the thread that runs the model. Must not throw. May submit
   /// and cancel.
   std::function<void(const RequestEvent&)> on_event = {};

@@ -1,7 +1,11 @@
 #include "cache/prefix_cache.h"
 
 #include <algorithm>
+#include <iterator>
+#include <limits>
 #include <utility>
+
+#include "model/adapter.h"
 
 namespace zaya {
 namespace {
@@ -10,6 +14,10 @@ namespace {
 std::size_t shared(std::span<const TokenId> a, std::span<const TokenId> b) {
   const auto ends = std::mismatch(a.begin(), a.end(), b.begin(), b.end());
   return static_cast<std::size_t>(ends.first - a.begin());
+}
+
+std::size_t first_changed_kv(const Adapter* adapter) {
+  return adapter != nullptr ? adapter->first_changed_kv() : std::numeric_limits<std::size_t>::max();
 }
 
 }  // namespace
@@ -22,23 +30,35 @@ PrefixCache::~PrefixCache() {
   }
 }
 
-std::optional<PrefixCache::Hit> PrefixCache::find(std::span<const TokenId> tokens) {
-  Node* node = &root_;   // the deepest that shares a token of its edge
-  Node* whole = &root_;  // the deepest with an entry that is a prefix of the tokens
-  std::size_t whole_length = 0;
-  std::size_t length = 0;
-  while (length < tokens.size()) {
-    const auto child = node->children.find(tokens[length]);
-    if (child == node->children.end()) break;
-    node = child->second.get();
-    const std::size_t same = shared(node->edge, tokens.subspan(length));
-    length += same;
-    if (same < node->edge.size()) break;
-    if (node->entry) {
-      whole = node;
-      whole_length = length;
-    }
+/// Calls visit(node, length) for every node on the way whose tokens are all a prefix of those
+/// given.
+template <class Visit>
+PrefixCache::Place PrefixCache::descend(Node& root, std::span<const TokenId> tokens,
+                                        Visit&& visit) {
+  Place at{&root, 0};
+  while (at.length < tokens.size()) {
+    const auto child = at.node->children.find(tokens[at.length]);
+    if (child == at.node->children.end()) break;
+    at.node = child->second.get();
+    const std::size_t same = shared(at.node->edge, tokens.subspan(at.length));
+    at.length += same;
+    if (same < at.node->edge.size()) break;
+    visit(at.node, at.length);
   }
+  return at;
+}
+
+std::optional<PrefixCache::Hit> PrefixCache::find(std::span<const TokenId> tokens,
+                                                  const Adapter* adapter) {
+  const auto root = roots_.find(adapter);
+  if (root == roots_.end()) return std::nullopt;
+  Node* whole = nullptr;  // the deepest with an entry that is a prefix of the tokens
+  std::size_t whole_length = 0;
+  auto [node, length] = descend(root->second, tokens, [&](Node* at, std::size_t so_far) {
+    if (!at->entry) return;
+    whole = at;
+    whole_length = so_far;
+  });
   if (length == 0) return std::nullopt;
   if (whole_length != 0 && length - whole_length <= replay_tokens_) {
     node = whole;
@@ -67,6 +87,31 @@ const PrefixCache::Node* PrefixCache::usable_below(const Node* node, std::size_t
   return nullptr;
 }
 
+KnownPrefix PrefixCache::find_known(std::span<const TokenId> tokens, const Adapter* adapter,
+                                    std::size_t have) {
+  constexpr std::size_t kPage = StateLayout::kPageTokens;
+  std::size_t most = 0;  // pages saved
+  KnownPrefix out;
+  for (auto& [other, root] : roots_) {
+    if (other == adapter) continue;
+    const std::size_t layers = std::min(first_changed_kv(adapter), first_changed_kv(other));
+    if (layers == 0) continue;
+    auto [node, length] = descend(root, tokens, [](Node*, std::size_t) {});
+    if (length / kPage <= have / kPage) continue;
+    while (!node->entry) node = node->children.begin()->second.get();
+    const auto entry = *node->entry;
+    KnownPrefix prefix = entry->sequence.known_prefix(layers, length);
+    std::size_t saved = 0;
+    for (const auto& pages : prefix.pages)
+      saved += pages.size() - std::min(pages.size(), have / kPage);
+    if (saved <= most) continue;
+    most = saved;
+    out = std::move(prefix);
+    entries_.splice(entries_.begin(), entries_, entry);
+  }
+  return out;
+}
+
 /// Puts a node into the edge above `child`, after its first `at` tokens.
 PrefixCache::Node* PrefixCache::split(Node* child, std::size_t at) {
   Node* parent = child->parent;
@@ -85,7 +130,7 @@ PrefixCache::Node* PrefixCache::split(Node* child, std::size_t at) {
 void PrefixCache::insert(Sequence sequence) {
   if (most_entries_ == 0 || sequence.length() == 0) return;
   const std::span<const TokenId> tokens = sequence.tokens();
-  Node* node = &root_;
+  Node* node = &roots_[sequence.adapter().get()];
   for (std::size_t length = 0; length < tokens.size();) {
     const auto found = node->children.find(tokens[length]);
     if (found == node->children.end()) {
@@ -108,12 +153,12 @@ void PrefixCache::insert(Sequence sequence) {
 
 /// Takes a node without an entry out of the tree, and what it leaves without use.
 void PrefixCache::remove(Node* node) {
-  while (node != &root_ && !node->entry && node->children.empty()) {
+  while (node->parent != nullptr && !node->entry && node->children.empty()) {
     Node* parent = node->parent;
     parent->children.erase(node->edge.front());
     node = parent;
   }
-  if (node == &root_ || node->entry || node->children.size() != 1) return;
+  if (node->parent == nullptr || node->entry || node->children.size() != 1) return;
   // One way on: the child takes the node's place.
   std::unique_ptr<Node> child = std::move(node->children.begin()->second);
   child->edge.insert(child->edge.begin(), node->edge.begin(), node->edge.end());
@@ -124,11 +169,25 @@ void PrefixCache::remove(Node* node) {
 
 bool PrefixCache::evict() {
   if (entries_.empty()) return false;
-  Node* node = entries_.back().node;
-  node->entry.reset();
-  entries_.pop_back();
-  remove(node);
+  erase(std::prev(entries_.end()));
   return true;
+}
+
+void PrefixCache::erase(Entries::iterator entry) {
+  const Adapter* adapter = entry->sequence.adapter().get();
+  Node* node = entry->node;
+  node->entry.reset();
+  entries_.erase(entry);
+  remove(node);
+  // The adapter may be gone, and another come to lie where it was.
+  if (roots_.at(adapter).children.empty()) roots_.erase(adapter);
+}
+
+void PrefixCache::drop(const Adapter* adapter) {
+  for (auto it = entries_.begin(); it != entries_.end();) {
+    const auto entry = it++;
+    if (entry->sequence.adapter().get() == adapter) erase(entry);
+  }
 }
 
 }  // namespace zaya

@@ -22,9 +22,9 @@ void Sequence::Pages::push(PagePool::Page page) {
   held.push_back(std::move(page));
 }
 
-void Sequence::Pages::replace_last(PagePool::Page page) {
-  data.back() = page.get();
-  held.back() = std::move(page);
+void Sequence::Pages::replace(std::size_t index, PagePool::Page page) {
+  data[index] = page.get();
+  held[index] = std::move(page);
 }
 
 void Sequence::Pages::keep(std::size_t count) {
@@ -49,11 +49,49 @@ Sequence::Sequence(const StateLayout& layout, std::shared_ptr<PagePool> pool,
       initial_tail_(std::move(initial_tail)),
       adapter_(std::move(adapter)),
       tail_(*initial_tail_),
-      pages_(layout.layers()) {}
+      pages_(layout.layers()),
+      known_(layout.layers()) {}
 
 Sequence Sequence::fork() const {
   require_whole();
-  return Sequence(*this);
+  Sequence out(*this);
+  out.forget_known();
+  return out;
+}
+
+KnownPrefix Sequence::known_prefix(std::size_t layers, std::size_t tokens) const {
+  require_whole();
+  const std::size_t count = std::min(tokens, length()) / kPage;
+  const auto end = tokens_.begin() + static_cast<std::ptrdiff_t>(count * kPage);
+  KnownPrefix out{.tokens = {tokens_.begin(), end}};
+  for (std::size_t layer = 0; layer < std::min(layers, pages_.size()); ++layer) {
+    const auto& held = pages_[layer].held;
+    const std::size_t shared = layout_->window(layer) == 0 ? count : 0;
+    out.pages.emplace_back(held.begin(), held.begin() + static_cast<std::ptrdiff_t>(shared));
+  }
+  return out;
+}
+
+void Sequence::adopt(KnownPrefix prefix) {
+  require_whole();
+  forget_known();
+  if (prefix.tokens.size() <= length()) return;
+  for (std::size_t layer = 0; layer < prefix.pages.size(); ++layer) {
+    auto& shared = prefix.pages[layer];
+    if (shared.empty()) continue;
+    known_[layer] = prefix.tokens.size();
+    Pages& pages = pages_[layer];
+    // Its own last page, if part full, is the begin of a whole one.
+    pages.keep(length() / kPage);
+    while (pages.size() < shared.size()) pages.push(std::move(shared[pages.size()]));
+  }
+  known_tokens_ = std::move(prefix.tokens);
+}
+
+void Sequence::forget_known() {
+  known_tokens_.clear();
+  std::fill(known_.begin(), known_.end(), 0);
+  for (Pages& pages : pages_) pages.keep(pages_for(length()));
 }
 
 void Sequence::require_whole() const {
@@ -66,20 +104,25 @@ void Sequence::require_whole() const {
 SequenceView Sequence::view(std::size_t position) {
   view_pages_.clear();
   for (const Pages& pages : pages_) view_pages_.emplace_back(pages.data);
-  return {
-      .position = position, .pages = view_pages_, .tail = tail_.data(), .adapter = adapter_.get()};
+  return {.position = position,
+          .pages = view_pages_,
+          .tail = tail_.data(),
+          .adapter = adapter_.get(),
+          .known = known_};
 }
 
-// Only the last page can be part full; a fork may hold it too.
-bool Sequence::shares_last(std::size_t layer) const {
-  return length() % kPage != 0 && pages_[layer].held.back().use_count() > 1;
+/// Whether the next step writes to a page that another holds too. Only the last of its own tokens'
+/// pages can be part full.
+bool Sequence::copies_last(std::size_t layer) const {
+  return length() % kPage != 0 && length() >= known_[layer] &&
+         pages_[layer].held[length() / kPage].use_count() > 1;
 }
 
 std::size_t Sequence::bytes_for_step(std::size_t count) const {
   std::size_t bytes = 0;
   for (std::size_t layer = 0; layer < pages_.size(); ++layer) {
-    const std::size_t pages =
-        pages_for(length() + count) - pages_[layer].size() + (shares_last(layer) ? 1 : 0);
+    const std::size_t wanted = std::max(pages_for(length() + count), pages_[layer].size());
+    const std::size_t pages = wanted - pages_[layer].size() + (copies_last(layer) ? 1 : 0);
     bytes += pages * layout_->page_bytes(layer);
   }
   return bytes;
@@ -99,7 +142,9 @@ SequenceView Sequence::begin_step(std::size_t count) {
 }
 
 void Sequence::cancel_step() {
-  for (Pages& pages : pages_) pages.keep(pages_for(length()));
+  for (std::size_t layer = 0; layer < pages_.size(); ++layer) {
+    pages_[layer].keep(pages_for(std::max(length(), known_[layer])));
+  }
   in_step_ = false;
 }
 
@@ -107,10 +152,11 @@ void Sequence::make_room(std::size_t count) {
   for (std::size_t layer = 0; layer < pages_.size(); ++layer) {
     const std::size_t bytes = layout_->page_bytes(layer);
     Pages& pages = pages_[layer];
-    if (shares_last(layer)) {
+    if (copies_last(layer)) {
+      const std::size_t last = length() / kPage;
       PagePool::Page copy = pool_->allocate(bytes);
-      std::memcpy(copy.get(), pages.data.back(), bytes);
-      pages.replace_last(std::move(copy));
+      std::memcpy(copy.get(), pages.data[last], bytes);
+      pages.replace(last, std::move(copy));
     }
     while (pages.size() < pages_for(length() + count)) pages.push(pool_->allocate(bytes));
   }
@@ -118,7 +164,16 @@ void Sequence::make_room(std::size_t count) {
 }
 
 void Sequence::end_step(std::span<const TokenId> tokens) {
+  const std::span<const TokenId> known =
+      std::span(known_tokens_).subspan(std::min(length(), known_tokens_.size()));
+  const std::size_t both = std::min(known.size(), tokens.size());
+  if (!std::equal(tokens.begin(), tokens.begin() + static_cast<std::ptrdiff_t>(both),
+                  known.begin())) {
+    throw Error(
+        {.where = "sequence state", .what = "other tokens than those whose K and V were adopted"});
+  }
   tokens_.insert(tokens_.end(), tokens.begin(), tokens.end());
+  if (both == known.size()) forget_known();
   for (std::size_t layer = 0; layer < pages_.size(); ++layer) {
     pages_[layer].drop(layout_->first_needed(layer, length()) / kPage);
   }
@@ -150,15 +205,15 @@ SequenceView Sequence::begin_rollback(std::size_t length) {
                  .found = std::to_string(length)});
   }
   tokens_.resize(length);
-  for (Pages& pages : pages_) pages.keep(pages_for(length));
+  forget_known();
   tail_ = *initial_tail_;
   in_step_ = true;
-  SequenceView out = view(length - std::min(length, layout_->replay_tokens()));
-  out.writes_kv = false;
-  return out;
+  std::fill(known_.begin(), known_.end(), length);
+  return view(length - std::min(length, layout_->replay_tokens()));
 }
 
 void Sequence::end_rollback() {
+  std::fill(known_.begin(), known_.end(), 0);
   in_step_ = false;
 }
 

@@ -11,6 +11,13 @@
 
 namespace zaya {
 
+/// K and V of the tokens that a sequence begins with, in the first layers, to be shared with one
+/// that begins alike and would compute the same.
+struct KnownPrefix {
+  std::vector<TokenId> tokens;                       ///< whole pages of them
+  std::vector<std::vector<PagePool::Page>> pages{};  ///< of each of the layers; empty: not shared
+};
+
 /// The state of one sequence, always whole: its tokens, the K and V of each, the CCA tail after the
 /// last, and the adapter that all of it was computed with. A value: fork() is another sequence
 /// with the same past; pages are shared and copied when one of the holders writes.
@@ -31,6 +38,15 @@ class Sequence {
   std::size_t length() const { return tokens_.size(); }
   const std::vector<TokenId>& tokens() const { return tokens_; }
   const std::shared_ptr<const Adapter>& adapter() const { return adapter_; }  ///< null: none
+
+  /// K and V of as many whole pages of its first `tokens` tokens as there are, in the first layers.
+  /// Layers with a sliding window hold little, and are left out.
+  KnownPrefix known_prefix(std::size_t layers, std::size_t tokens) const;
+  /// From now on this sequence shares what it has not computed of a known prefix: it still computes
+  /// those tokens, which every layer above needs, but does not write K and V that are there. It
+  /// must begin with those tokens, and end_step() throws Error for others. A fork and a rolled-back
+  /// sequence may go on otherwise, and no longer know them.
+  void adopt(KnownPrefix prefix);
 
   /// Bytes of pages that begin_step(count) would take from the pool.
   std::size_t bytes_for_step(std::size_t count) const;
@@ -63,14 +79,15 @@ class Sequence {
 
     std::size_t size() const { return held.size(); }
     void push(PagePool::Page page);
-    void replace_last(PagePool::Page page);
+    void replace(std::size_t index, PagePool::Page page);
     void keep(std::size_t count);
     void drop(std::size_t count);
   };
 
   explicit Sequence(const Sequence&) = default;  // fork()
   void require_whole() const;
-  bool shares_last(std::size_t layer) const;
+  void forget_known();
+  bool copies_last(std::size_t layer) const;
   void make_room(std::size_t count);
   SequenceView view(std::size_t position);
 
@@ -80,7 +97,9 @@ class Sequence {
   std::shared_ptr<const Adapter> adapter_;
   std::vector<TokenId> tokens_;
   std::vector<float> tail_;
-  std::vector<Pages> pages_;  // of each layer
+  std::vector<Pages> pages_;           // of each layer
+  std::vector<TokenId> known_tokens_;  // of adopt(), until there are as many of its own
+  std::vector<std::size_t> known_;     // SequenceView::known
   std::vector<std::span<std::byte* const>> view_pages_;
   bool in_step_ = false;
 };

@@ -189,7 +189,7 @@ class Reader {
   void check_layers_pattern() const {
     const Json* value = view_.find("layers_pattern");
     if (value == nullptr || value->empty() || *value == "layers") return;
-    if (*value == "" || *value == Json::array({"layers"})) return;
+    if (*value == Json::array({"layers"})) return;
     view_.fail("layers_pattern", "'layers'");
   }
 

@@ -64,14 +64,15 @@ bool has_system(const Json& messages) {
 
 }  // namespace
 
-ChatSession::ChatSession(Runner& runner, std::shared_ptr<const ModelText> text,
-                         ChatTemplate chat_template, SavedChat state, View view)
+ChatSession::ChatSession(Runner& runner, std::shared_ptr<const Adapter> adapter,
+                         std::shared_ptr<const ModelText> text, ChatTemplate chat_template,
+                         SavedChat state, View view)
     : runner_(runner),
       text_(std::move(text)),
       template_(std::move(chat_template)),
       state_(std::move(state)),
       view_(view),
-      sequence_(runner.new_sequence()) {}
+      sequence_(runner.new_sequence(std::move(adapter))) {}
 
 bool ChatSession::handle(std::string_view line) {
   line = trimmed(line);
@@ -165,7 +166,8 @@ Generation ChatSession::run(const std::vector<TokenId>& tokens, TextPiece& said)
     view.finish();
     report(generation, stats, cached);
   } catch (...) {
-    sequence_ = runner_.new_sequence();  // a step that failed leaves a state nobody can use
+    // A step that failed leaves a state nobody can use.
+    sequence_ = runner_.new_sequence(sequence_.adapter());
     throw;
   }
   return generation;

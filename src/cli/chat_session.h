@@ -20,8 +20,9 @@ class ChatSession {
     bool stats = false;
   };
 
-  ChatSession(Runner& runner, std::shared_ptr<const ModelText> text, ChatTemplate chat_template,
-              SavedChat state, View view);
+  ChatSession(Runner& runner, std::shared_ptr<const Adapter> adapter,
+              std::shared_ptr<const ModelText> text, ChatTemplate chat_template, SavedChat state,
+              View view);
 
   /// Answers a line, or does what it says when it begins with a slash. False when it is /exit.
   /// Throws Error; the conversation then is as before the line.

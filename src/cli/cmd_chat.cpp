@@ -76,8 +76,8 @@ void chat(const Options& options) {
   const auto runner = options.run.load(options.model);
   const bool show_thinking =
       options.thinking.empty() ? stdout_is_terminal() : options.thinking == "show";
-  ChatSession session(*runner, text, std::move(chat_template), std::move(state),
-                      {.show_thinking = show_thinking, .stats = options.stats});
+  ChatSession session(*runner, options.run.load_adapter(*runner), text, std::move(chat_template),
+                      std::move(state), {.show_thinking = show_thinking, .stats = options.stats});
   if (!options.load.empty()) session.handle("/load " + options.load);
   loop(session);
 }
@@ -102,6 +102,7 @@ void add_chat(CLI::App& app) {
   options->run.add_to(*command, "fast");
   options->run.add_head_to(*command);
   options->run.add_kv_to(*command);
+  options->run.add_adapter_to(*command);
   options->sampling.add_to(*command);
   command->callback([options] { chat(*options); });
 }

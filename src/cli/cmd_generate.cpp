@@ -141,7 +141,7 @@ void generate_command(const Options& options) {
 
   Generation generation(text, params, prompt, {.split_reasoning = options.chat && options.json});
   const auto runner = options.run.load(options.model);
-  Sequence sequence = runner->new_sequence();
+  Sequence sequence = runner->new_sequence(options.run.load_adapter(*runner));
   std::string answer;
   std::string reasoning;
   Json logprobs = Json::array();
@@ -215,6 +215,7 @@ void add_generate(CLI::App& app) {
   options->run.add_to(*command, "fast");
   options->run.add_head_to(*command);
   options->run.add_kv_to(*command);
+  options->run.add_adapter_to(*command);
   options->sampling.add_to(*command);
   command->callback([options] { generate_command(*options); });
 }

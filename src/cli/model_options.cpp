@@ -48,6 +48,14 @@ void ModelOptions::add_kv_to(CLI::App& command, const std::string& of) {
       ->excludes(dtype);
 }
 
+void ModelOptions::add_adapter_to(CLI::App& command) {
+  command
+      .add_option("--adapter", adapter,
+                  "LoRA adapter of the attention projections, as PEFT saves it: a folder, or a hub "
+                  "id in the local cache")
+      ->type_name("FOLDER");
+}
+
 RunnerOptions ModelOptions::runner_options() const {
   return {.compute = compute == "f32" ? Compute::f32 : Compute::fast,
           .threads = threads,
@@ -61,6 +69,12 @@ std::unique_ptr<Runner> ModelOptions::load(const std::string& model) const {
   auto checkpoint =
       std::make_shared<const Checkpoint>(Checkpoint::open(resolve_model_folder(model)));
   return std::make_unique<Runner>(std::move(checkpoint), runner_options());
+}
+
+std::shared_ptr<const Adapter> ModelOptions::load_adapter(const Runner& runner) const {
+  if (adapter.empty()) return nullptr;
+  return std::make_shared<const Adapter>(
+      runner.model().load_adapter(resolve_model_folder(adapter)));
 }
 
 std::vector<TokenId> parse_token_list(std::string_view text) {

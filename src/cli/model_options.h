@@ -19,6 +19,7 @@ struct ModelOptions {
   bool full_head = true;
   std::string kv_cache_dtype = "auto";
   std::string kv_policy;
+  std::string adapter;
 
   /// Adds --compute and --deterministic.
   void add_numerics_to(CLI::App& command, const std::string& default_compute);
@@ -28,9 +29,13 @@ struct ModelOptions {
   void add_head_to(CLI::App& command);
   /// Adds --kv-cache-dtype and --kv-policy. `of`: whose cache, where there are several models.
   void add_kv_to(CLI::App& command, const std::string& of = "");
+  /// Adds --adapter.
+  void add_adapter_to(CLI::App& command);
   RunnerOptions runner_options() const;
   /// Opens and checks the checkpoint of a model argument and makes it ready to run.
   std::unique_ptr<Runner> load(const std::string& model) const;
+  /// The adapter asked for, or null.
+  std::shared_ptr<const Adapter> load_adapter(const Runner& runner) const;
 };
 
 /// "5,9,2" (commas, spaces or both) as token ids. Throws UsageError naming what is no id.

@@ -48,6 +48,9 @@ class Engine::Impl {
 
   RequestId submit(Request request);
   void cancel(RequestId request);
+  Scheduler& scheduler() { return scheduler_; }
+  /// Has the thread see to what the scheduler was told.
+  void wake();
 
  private:
   Impl(std::filesystem::path folder, const std::shared_ptr<const Checkpoint>& checkpoint,
@@ -60,7 +63,6 @@ class Engine::Impl {
         thread_([this] { run(); }) {}
 
   void run();
-  void wake();
 
   std::filesystem::path folder_;
   std::shared_ptr<const ModelText> text_;
@@ -158,6 +160,19 @@ std::size_t Engine::context() const {
 
 std::size_t Engine::kv_memory() const {
   return impl_->runner().pages().budget();
+}
+
+void Engine::load_adapter(const std::string& name, const std::string& folder) {
+  impl_->scheduler().load_adapter(name, resolve_model_folder(folder));
+}
+
+void Engine::unload_adapter(const std::string& name) {
+  impl_->scheduler().unload_adapter(name);
+  impl_->wake();
+}
+
+std::vector<AdapterInfo> Engine::adapters() const {
+  return impl_->scheduler().adapters();
 }
 
 RequestId Engine::submit(Request request) {

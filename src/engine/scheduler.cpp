@@ -84,6 +84,7 @@ RequestId Scheduler::submit(Request request) {
     request.params.max_tokens = capacity() - request.prompt.size();
   }
   const auto job = std::make_shared<Job>();
+  job->adapter = adapters_.find(request.adapter);
   job->request = std::move(request);
   Choices choices;
   for (std::size_t i = 0; i < job->request.n; ++i) {
@@ -111,6 +112,16 @@ void Scheduler::cancel_all() {
   all_before_ = next_id_;
 }
 
+void Scheduler::load_adapter(const std::string& name, const std::filesystem::path& folder) {
+  adapters_.load(runner_.model(), name, folder);
+}
+
+void Scheduler::unload_adapter(const std::string& name) {
+  std::shared_ptr<const Adapter> adapter = adapters_.unload(name);
+  const std::lock_guard lock(inbox_lock_);
+  unloaded_.push_back(std::move(adapter));
+}
+
 void Scheduler::clear_cache() {
   while (cache_.evict()) {
   }
@@ -133,13 +144,16 @@ void Scheduler::move_by_rank(Choices& from, Choices::iterator choice, Choices& t
 void Scheduler::take_inbox() {
   Choices arrived;
   std::vector<RequestId> cancelled;
+  std::vector<std::shared_ptr<const Adapter>> unloaded;
   RequestId all_before = 0;
   {
     const std::lock_guard lock(inbox_lock_);
     arrived.swap(submitted_);
     cancelled.swap(cancelled_);
+    unloaded.swap(unloaded_);
     all_before = std::exchange(all_before_, 0);
   }
+  for (const auto& adapter : unloaded) cache_.drop(adapter.get());
   while (!arrived.empty()) move_by_rank(arrived, arrived.begin(), waiting_);
   if (cancelled.empty() && all_before == 0) return;
   for (Choices* list : {&running_, &waiting_}) {
@@ -173,24 +187,35 @@ bool Scheduler::preempt_below(const Choice& choice, bool lower_priority_only) {
 /// Gives a waiting choice its sequence, with what the cache has of it. False when there is no room.
 bool Scheduler::start(Choices::iterator choice) {
   const std::size_t length = choice->length();
-  std::optional<PrefixCache::Hit> hit = cache_.find(choice->tokens(0, length - 1));
+  const std::shared_ptr<const Adapter>& adapter = choice->job->adapter;
+  const std::vector<TokenId> tokens = choice->tokens(0, length - 1);
+  std::optional<PrefixCache::Hit> hit = cache_.find(tokens, adapter.get());
   const std::size_t common = hit ? hit->common : 0;
-  // The whole pages of the hit are there; a page each lets those that run go on meanwhile.
-  const std::size_t needed =
-      bytes_for(length) - bytes_for(common / kPage * kPage) + running_.size() * bytes_for(1);
+  KnownPrefix known = cache_.find_known(tokens, adapter.get(), common);
+  // The whole pages of the hit are there, and in some layers more of them; a page each lets those
+  // that run go on meanwhile.
+  const std::size_t pages_common = common / kPage;
+  std::size_t needed =
+      bytes_for(length) - bytes_for(pages_common * kPage) + running_.size() * bytes_for(1);
+  for (std::size_t layer = 0; layer < known.pages.size(); ++layer) {
+    const std::size_t more = std::max(known.pages[layer].size(), pages_common) - pages_common;
+    needed -= more * runner_.model().layout().page_bytes(layer);
+  }
   const PagePool& pages = runner_.pages();
   while (needed > pages.budget() - pages.bytes_in_use()) {
     if (cache_.evict() || preempt_below(*choice, /*lower_priority_only=*/true)) continue;
     // Alone, it fits: submit() saw to that.
     if (running_.empty() && pages.bytes_in_use() == 0) break;
-    if (running_.empty() && hit) {
+    if (running_.empty() && (hit || !known.tokens.empty())) {
       hit.reset();
+      known = {};
       return start(choice);
     }
     return false;
   }
-  Sequence sequence = hit ? std::move(hit->sequence) : runner_.new_sequence();
+  Sequence sequence = hit ? std::move(hit->sequence) : runner_.new_sequence(adapter);
   runner_.rollback(sequence, sequence.length() - common);
+  sequence.adopt(std::move(known));
   choice->sequence = std::move(sequence);
   if (!choice->started) {
     choice->started = Clock::now();
@@ -306,7 +331,7 @@ void Scheduler::take_logits(Choices::iterator choice, std::span<const float> log
   }
   // With a sliding window the finished sequence cannot go back to where its prompt ended.
   if (choice->generation.tokens().empty() && runner_.model().layout().has_windows()) {
-    cache_.insert(choice->sequence->fork());
+    keep(choice->sequence->fork());
   }
   emit(choice, logits);
   for (const auto& sibling : siblings) emit(sibling, logits);
@@ -334,6 +359,12 @@ void Scheduler::close(Choices& in, Choices::iterator choice, const std::string& 
   end(in, choice, std::move(event));
 }
 
+/// Puts a sequence into the cache, unless nobody can ask for it again.
+void Scheduler::keep(Sequence sequence) {
+  const Adapter* adapter = sequence.adapter().get();
+  if (adapter == nullptr || adapters_.holds(adapter)) cache_.insert(std::move(sequence));
+}
+
 void Scheduler::end(Choices& in, Choices::iterator choice, RequestEvent event) {
   const auto seconds = [](Clock::time_point from, Clock::time_point to) {
     return std::chrono::duration<double>(to - from).count();
@@ -347,7 +378,7 @@ void Scheduler::end(Choices& in, Choices::iterator choice, RequestEvent event) {
   stats.decode_seconds = seconds(first, now);
   stats.output_tokens = choice->generation.tokens().size();
   event.stats = stats;
-  if (choice->sequence) cache_.insert(std::move(*choice->sequence));
+  if (choice->sequence) keep(std::move(*choice->sequence));
   // Those that wait to fork from it need another to read the prompt.
   if (!choice->first_token) {
     const auto heir = std::find_if(waiting_.begin(), waiting_.end(), [&](const Choice& c) {

@@ -3,6 +3,7 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <filesystem>
 #include <functional>
 #include <list>
 #include <memory>
@@ -13,6 +14,7 @@
 #include <vector>
 
 #include "cache/prefix_cache.h"
+#include "engine/adapter_set.h"
 #include "engine/generation.h"
 #include "engine/runner.h"
 #include "zaya/options.h"
@@ -33,8 +35,9 @@ class Scheduler {
   /// `runner` must outlive it, and nobody else may step it meanwhile.
   Scheduler(Runner& runner, std::shared_ptr<const ModelText> text, SchedulerOptions options = {});
 
-  /// Throws Error for a prompt or parameters that are not valid, or when prompt and max_tokens do
-  /// not fit the KV memory. Without max_tokens, an output may be as long as the memory allows.
+  /// Throws Error for a prompt or parameters that are not valid, for an adapter that is not loaded,
+  /// or when prompt and max_tokens do not fit the KV memory. Without max_tokens, an output may be
+  /// as long as the memory allows.
   RequestId submit(Request request);
 
   /// Ends all choices of a request, at the next step; each gets its last event. Nothing happens if
@@ -43,6 +46,14 @@ class Scheduler {
 
   /// Ends all requests that were submitted before, in the same way.
   void cancel_all();
+
+  /// Loads a LoRA adapter (docs/adapters.md) from its folder, under a name for requests. Throws
+  /// Error for files that are not sound and for a name that is empty or taken. From any thread.
+  void load_adapter(const std::string& name, const std::filesystem::path& folder);
+  /// Requests may not name it any more; those that did come to their end with it. What is cached of
+  /// it goes at the next step. Throws Error when there is none of that name. From any thread.
+  void unload_adapter(const std::string& name);
+  std::vector<AdapterInfo> adapters() const { return adapters_.list(); }
 
   /// One step. False when there was nothing to do.
   bool step();
@@ -60,6 +71,7 @@ class Scheduler {
   struct Job {
     RequestId id;
     Request request;
+    std::shared_ptr<const Adapter> adapter = {};
     Clock::time_point submitted = Clock::now();
   };
 
@@ -102,6 +114,7 @@ class Scheduler {
   void take_logits(Choices::iterator choice, std::span<const float> logits);
   void emit(Choices::iterator choice, std::span<const float> logits);
   void close(Choices& in, Choices::iterator choice, const std::string& error);
+  void keep(Sequence sequence);
   void end(Choices& in, Choices::iterator choice, RequestEvent event);
   /// Bytes of the pages of so many tokens.
   std::size_t bytes_for(std::size_t tokens) const;
@@ -110,6 +123,7 @@ class Scheduler {
   Runner& runner_;
   std::shared_ptr<const ModelText> text_;
   SchedulerOptions options_;
+  AdapterSet adapters_;
   PrefixCache cache_;
   SamplerWorkspace workspace_;
 
@@ -123,6 +137,7 @@ class Scheduler {
   Choices submitted_;
   std::vector<RequestId> cancelled_;
   RequestId all_before_ = 0;  // requests below this are cancelled
+  std::vector<std::shared_ptr<const Adapter>> unloaded_;
 };
 
 }  // namespace zaya

@@ -269,9 +269,10 @@ void Cca::mix_head(std::size_t head, std::size_t begin, std::size_t end) const {
                        .half = rope_.half,
                        .out = is_key ? key : query(kv_head, row) + head % group_ * kv_dim_});
     if (!b_.mixed.empty()) std::copy_n(x, d_, b_.mixed.data() + row * channels_ + c0);
-    if (is_key && segment->sequence->writes_kv) {
-      value(*segment, row - segment->first_row, kv_head, v);
-      write_kv(*segment, row - segment->first_row, kv_head, key, v);
+    const std::size_t i = row - segment->first_row;
+    if (is_key && segment->sequence->writes(layer_, segment->sequence->position + i)) {
+      value(*segment, i, kv_head, v);
+      write_kv(*segment, i, kv_head, key, v);
     }
   }
 }

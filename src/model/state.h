@@ -91,8 +91,12 @@ struct SequenceView {
   std::span<const std::span<std::byte* const>> pages;  ///< of each layer
   float* tail = nullptr;                               ///< [layers][tail_floats], read and replaced
   const Adapter* adapter = nullptr;  ///< that all its tokens pass through; null: none
-  /// False while tokens are run again only to rebuild the CCA tail: K and V are read, not written.
-  bool writes_kv = true;
+  /// Of each layer: how many positions from the begin have their K and V already. They are read,
+  /// not written: while tokens are run again to rebuild the CCA tail, and where another sequence
+  /// shares what it computed.
+  std::span<const std::size_t> known;
+
+  bool writes(std::size_t layer, std::size_t at) const { return at >= known[layer]; }
 };
 
 }  // namespace zaya

@@ -2,12 +2,17 @@
 #include "cache/prefix_cache.h"
 
 #include <algorithm>
+#include <filesystem>
 #include <memory>
+#include <numeric>
+#include <utility>
 #include <vector>
 
 #include <gtest/gtest.h>
 
 #include "base/random.h"
+#include "model/adapter.h"
+#include "tests/checkpoint/adapter_files.h"
 #include "zaya/error.h"
 
 namespace zaya {
@@ -146,6 +151,146 @@ TEST_F(Cache, AStepThatFindsNoRoomChangesNothing) {
   const Sequence fork = s.fork();
   EXPECT_EQ(s.bytes_for_step(1), pages) << "a shared page is copied before it is written";
   EXPECT_THROW(s.begin_step(1), Error);
+}
+
+struct AdapterCache : Cache {
+  static ModelConfig four_layers() {
+    ModelConfig c = tiny_config();
+    c.layers = 4;
+    c.sliding.assign(c.layers, false);
+    return c;
+  }
+  AdapterCache() {
+    config = four_layers();
+    layout = StateLayout(config, KvFormat::f32);
+    tail = std::make_shared<const std::vector<float>>(layout.layers() * layout.tail_floats());
+  }
+  ~AdapterCache() override { std::filesystem::remove_all(folder); }
+
+  /// One that changes K and V from a layer on.
+  std::shared_ptr<const Adapter> adapter(std::size_t layer) {
+    AdapterFiles files;
+    files.config["target_modules"] = nullptr;
+    files.add_layer(config, Layout::native, layer, {Projection::k}, 1);
+    files.write(folder);
+    return std::make_shared<const Adapter>(AdapterFile(folder, config, Layout::native), config,
+                                           Compute::f32);
+  }
+  Sequence computed(const std::vector<TokenId>& tokens, std::shared_ptr<const Adapter> with) {
+    Sequence out(layout, pool, tail, std::move(with));
+    out.begin_step(tokens.size());
+    out.end_step(tokens);
+    return out;
+  }
+
+  std::filesystem::path folder = std::filesystem::path(testing::TempDir()) / "zaya-adapter-cache";
+};
+
+std::vector<TokenId> counting(std::size_t count, TokenId last = 0) {
+  std::vector<TokenId> out(count);
+  std::iota(out.begin(), out.end(), TokenId{1});
+  if (last != 0) out.back() = last;
+  return out;
+}
+
+TEST_F(AdapterCache, FindsOnlyWhatTheSameAdapterComputed) {
+  const auto a = adapter(0);
+  const auto b = adapter(0);
+  PrefixCache cache(8, kReplay);
+  const auto tokens = counting(50);
+  cache.insert(computed(tokens, a));
+  EXPECT_FALSE(cache.find(tokens));
+  EXPECT_FALSE(cache.find(tokens, b.get()));
+  ASSERT_TRUE(cache.find(tokens, a.get()));
+  EXPECT_EQ(cache.find(tokens, a.get())->sequence.adapter(), a);
+  cache.insert(computed(tokens, nullptr));
+  EXPECT_EQ(cache.size(), 2U) << "the same tokens of two adapters";
+  EXPECT_EQ(cache.find(tokens)->sequence.adapter(), nullptr);
+  cache.drop(b.get());
+  EXPECT_EQ(cache.size(), 2U);
+  cache.drop(a.get());
+  EXPECT_EQ(cache.size(), 1U);
+  EXPECT_FALSE(cache.find(tokens, a.get()));
+  EXPECT_TRUE(cache.find(tokens));
+  while (cache.evict()) {
+  }
+  EXPECT_EQ(pool->pages_in_use(), 0U);
+}
+
+TEST_F(AdapterCache, LayersThatTwoAdaptersLeaveAloneAreShared) {
+  const auto early = adapter(1);
+  const auto late = adapter(3);
+  PrefixCache cache(8, kReplay);
+  const auto tokens = counting(5 * kPage + 3);
+  const auto known = [&](const Adapter* of, std::size_t have, std::size_t length = 5 * kPage + 3) {
+    const KnownPrefix prefix = cache.find_known(std::span(tokens).first(length), of, have);
+    const std::size_t pages = prefix.pages.empty() ? 0 : prefix.pages.front().size();
+    EXPECT_EQ(prefix.tokens.size(), pages * kPage);
+    return std::pair(prefix.pages.size(), pages);
+  };
+  using Shared = std::pair<std::size_t, std::size_t>;  // layers, pages
+  EXPECT_EQ(known(late.get(), 0), (Shared{0, 0}));
+  cache.insert(computed(counting(3 * kPage, 9), nullptr));
+  EXPECT_EQ(known(late.get(), 0), (Shared{3, 2})) << "whole pages of what is common";
+  EXPECT_EQ(known(early.get(), 0), (Shared{1, 2}));
+  EXPECT_EQ(known(nullptr, 0), (Shared{0, 0})) << "its own tree is find()'s";
+  EXPECT_EQ(known(late.get(), kPage), (Shared{3, 2}));
+  EXPECT_EQ(known(late.get(), 2 * kPage + 5), (Shared{0, 0})) << "it has as much";
+  EXPECT_EQ(known(late.get(), 0, kPage + 4), (Shared{3, 1}));
+  // Of another adapter: what both leave alone, where that saves more.
+  cache.insert(computed(tokens, early));
+  EXPECT_EQ(known(late.get(), 0), (Shared{3, 2})) << "6 pages rather than 5";
+  EXPECT_EQ(known(late.get(), kPage), (Shared{1, 5})) << "4 more rather than 3";
+  EXPECT_EQ(known(nullptr, 0), (Shared{1, 5}));
+}
+
+TEST_F(AdapterCache, AnAdoptedPrefixTakesNoPagesAndIsNotWritten) {
+  const auto late = adapter(3);
+  const auto tokens = counting(4 * kPage);
+  const Sequence base = computed(tokens, nullptr);
+  const std::size_t before = pool->pages_in_use();
+  const std::size_t page = layout.page_bytes(0);
+  Sequence other(layout, pool, tail, late);
+  other.adopt(base.known_prefix(3, 3 * kPage + 1));
+  EXPECT_EQ(pool->pages_in_use(), before);
+  EXPECT_EQ(other.bytes_for_step(2 * kPage), 2 * page) << "of the last layer only";
+  EXPECT_EQ(other.bytes_for_step(4 * kPage), (4 + 3) * page);
+  const SequenceView view = other.begin_step(kPage + 5);
+  EXPECT_EQ(pool->pages_in_use(), before + 2);
+  EXPECT_FALSE(view.writes(0, 0));
+  EXPECT_FALSE(view.writes(2, 3 * kPage - 1));
+  EXPECT_TRUE(view.writes(2, 3 * kPage));
+  EXPECT_TRUE(view.writes(3, 0));
+  other.end_step(std::span(tokens).first(kPage + 5));
+  // A part full page that is known is not copied; a fork may go on otherwise, and copies.
+  EXPECT_EQ(other.bytes_for_step(1), 0U);
+  Sequence fork = other.fork();
+  EXPECT_EQ(fork.bytes_for_step(1), 4 * page);
+  EXPECT_TRUE(fork.begin_step(1).writes(0, kPage + 5));
+  // Neither does a roll-back keep the promise.
+  Sequence back = other.fork();
+  back.begin_rollback(kPage);
+  back.end_rollback();
+  EXPECT_EQ(back.bytes_for_step(1), 4 * page);
+  // Other tokens than those that were adopted are refused.
+  other.begin_step(1);
+  const std::vector<TokenId> wrong{99};
+  EXPECT_THROW(other.end_step(wrong), Error);
+}
+
+TEST_F(AdapterCache, AnAdoptedPrefixReplacesAPartFullPage) {
+  const auto late = adapter(3);
+  const auto tokens = counting(3 * kPage);
+  const Sequence base = computed(tokens, nullptr);
+  Sequence other = computed(counting(kPage + 7), late);
+  const std::size_t before = pool->pages_in_use();
+  other.adopt(base.known_prefix(3, 3 * kPage));
+  EXPECT_EQ(pool->pages_in_use(), before - 3) << "its own second page of three layers";
+  EXPECT_FALSE(other.begin_step(1).writes(0, kPage + 7));
+  other.cancel_step();
+  other.begin_step(2 * kPage - 7);
+  other.end_step(std::span(tokens).subspan(kPage + 7));
+  EXPECT_TRUE(other.begin_step(1).writes(0, 3 * kPage)) << "its own again";
 }
 
 }  // namespace

@@ -11,8 +11,10 @@
 #include <vector>
 
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include "base/random.h"
+#include "tests/checkpoint/adapter_files.h"
 #include "zaya/error.h"
 
 namespace zaya {
@@ -40,29 +42,105 @@ Runner make_runner(const Golden& model, std::optional<std::size_t> kv_memory = {
   return Runner(model.checkpoint, options(kv_memory));
 }
 
+/// Folders of adapters for a model: of all projections, of the layers from the third on, and of the
+/// second layer's output alone.
+class AdapterFolders {
+ public:
+  explicit AdapterFolders(const Golden& model) {
+    const ModelConfig& config = model.checkpoint->config();
+    const std::vector<Projection> all{Projection::q, Projection::k, Projection::v_current,
+                                      Projection::v_delayed, Projection::o};
+    const auto write = [&](const char* name, std::size_t first, std::size_t last,
+                           const std::vector<Projection>& projections) {
+      AdapterFiles files;
+      files.config["target_modules"] = nullptr;
+      for (std::size_t i = first; i < last; ++i) {
+        files.add_layer(config, Layout::native, i, projections, 1);
+      }
+      files.write(path(name));
+    };
+    write("all", 0, config.layers, all);
+    write("late", 2, config.layers, all);
+    write("output", 1, 2, {Projection::o});
+  }
+  AdapterFolders(const AdapterFolders&) = delete;
+  AdapterFolders& operator=(const AdapterFolders&) = delete;
+  ~AdapterFolders() { std::filesystem::remove_all(root_); }
+
+  std::filesystem::path path(const std::string& name) const { return root_ / name; }
+
+ private:
+  std::filesystem::path root_ =
+      std::filesystem::path(testing::TempDir()) / ("zaya-adapters-" + std::to_string(::getpid()));
+};
+
 /// What the model says to a prompt when nothing else runs, to compare with.
 class Alone {
  public:
   explicit Alone(const Golden& model) : model_(model), runner_(make_runner(model)) {}
 
-  const std::vector<TokenId>& operator()(const Request& request, std::size_t choice) {
-    const Key key{request.prompt, request.params.seed, request.params.temperature,
-                  *request.params.max_tokens, choice};
+  const std::vector<TokenId>& operator()(const Request& request, std::size_t choice,
+                                         const std::filesystem::path& adapter = {}) {
+    const Key key{request.prompt,
+                  request.params.seed,
+                  request.params.temperature,
+                  *request.params.max_tokens,
+                  choice,
+                  adapter};
     const auto [it, fresh] = outputs_.try_emplace(key);
     if (!fresh) return it->second;
     Generation generation(model_.text, request.params, request.prompt, {.stream = choice});
-    Sequence sequence = runner_.new_sequence();
+    std::shared_ptr<const Adapter>& loaded = adapters_[adapter];
+    if (!adapter.empty() && loaded == nullptr) {
+      loaded = std::make_shared<const Adapter>(runner_.model().load_adapter(adapter));
+    }
+    Sequence sequence = runner_.new_sequence(loaded);
     generate(generation, feed_of(runner_, sequence), request.prompt, {},
              [](const TokenEvent&) { return true; });
     return it->second = generation.tokens();
   }
 
  private:
-  using Key = std::tuple<std::vector<TokenId>, std::uint64_t, double, std::size_t, std::size_t>;
+  using Key = std::tuple<std::vector<TokenId>, std::uint64_t, double, std::size_t, std::size_t,
+                         std::filesystem::path>;
 
   const Golden& model_;
   Runner runner_;
   std::map<Key, std::vector<TokenId>> outputs_;
+  std::map<std::filesystem::path, std::shared_ptr<const Adapter>> adapters_;
+};
+
+/// Loads, swaps and unloads adapters beside the requests of a schedule, under two names.
+class AdapterTraffic {
+ public:
+  AdapterTraffic(const AdapterFolders& folders, Scheduler& scheduler)
+      : folders_(folders), scheduler_(scheduler) {}
+
+  /// A name for the next request; often none.
+  std::string pick(Random& random) {
+    if (random.next() % 2 == 0) return "";
+    const std::string name = random.next() % 2 == 0 ? "x" : "y";
+    const bool loaded = folder_.contains(name);
+    if (loaded && random.next() % 4 == 0) {
+      scheduler_.unload_adapter(name);
+      folder_.erase(name);
+      EXPECT_THROW(scheduler_.submit({.prompt = {1}, .params = {}, .adapter = name}), Error);
+    }
+    if (!folder_.contains(name)) {
+      const char* const choices[] = {"all", "late", "output"};
+      folder_[name] = folders_.path(choices[random.next() % 3]);
+      scheduler_.load_adapter(name, folder_[name]);
+    }
+    return name;
+  }
+  std::filesystem::path folder(const std::string& name) const {
+    return name.empty() ? std::filesystem::path() : folder_.at(name);
+  }
+
+ private:
+  const AdapterFolders& folders_;
+  Scheduler& scheduler_;
+  std::map<std::string, std::filesystem::path> folder_;
 };
 
 /// What the events of a request added up to.
@@ -108,6 +186,7 @@ INSTANTIATE_TEST_SUITE_P(Goldens, Schedules, testing::Values("native", "native-s
 
 TEST_P(Schedules, EveryRequestGetsTheOutputItHasAlone) {
   const Golden model = golden(GetParam());
+  const AdapterFolders folders(model);
   Alone alone(model);
   // 4 pages hold the longest request.
   std::vector<std::unique_ptr<Runner>> runners;
@@ -131,8 +210,11 @@ TEST_P(Schedules, EveryRequestGetsTheOutputItHasAlone) {
                          .prompt_tokens = pick({1, 30, 2048}),
                          .max_running = pick({1, 2, 5, 64}),
                          .cached_sequences = pick({0, 1, 3, 20})});
+    AdapterTraffic traffic(folders, scheduler);
+    const bool adapters = schedule % 2 == 0;
     Outputs outputs;
     std::map<RequestId, Request> requests;
+    std::map<RequestId, std::filesystem::path> adapter_of;
     std::map<std::size_t, RequestId> cancel_at;
     const std::size_t count = 2 + random.next() % 6;
     std::size_t steps = 0;
@@ -147,8 +229,10 @@ TEST_P(Schedules, EveryRequestGetsTheOutputItHasAlone) {
                           .max_tokens = 1 + random.next() % 12};
         request.n = pick({1, 1, 1, 2, 3});
         request.priority = static_cast<int>(random.next() % 2);
+        if (adapters) request.adapter = traffic.pick(random);
         request.on_event = collect(outputs);
         const RequestId id = scheduler.submit(request);
+        adapter_of.emplace(id, traffic.folder(request.adapter));
         requests.emplace(id, std::move(request));
         if (random.next() % 6 == 0) cancel_at.emplace(steps + random.next() % 20, id);
         ++sent;
@@ -163,7 +247,7 @@ TEST_P(Schedules, EveryRequestGetsTheOutputItHasAlone) {
         const Seen& seen = outputs.of(id, choice);
         ASSERT_TRUE(seen.last) << "request " << id << " never ended";
         ASSERT_EQ(seen.last->error, "");
-        const std::vector<TokenId>& want = alone(request, choice);
+        const std::vector<TokenId>& want = alone(request, choice, adapter_of.at(id));
         if (seen.last->finish == FinishReason::cancelled) {
           ++cancelled;
           ASSERT_LE(seen.tokens.size(), want.size());
@@ -242,6 +326,100 @@ TEST(Scheduler, APopulationHoldsItsPromptOnce) {
   std::size_t most = 0;
   while (scheduler.step()) most = std::max(most, runner.pages().bytes_in_use());
   EXPECT_EQ(most, (prompt_pages + 16) * page_bytes(runner));
+}
+
+// A context that four adapters read: what each changes it holds itself, the rest is there once.
+TEST(Scheduler, AdaptersShareThePagesOfLayersTheyLeaveAlone) {
+  const Golden model = golden("native");
+  const AdapterFolders folders(model);
+  Alone alone(model);
+  Runner runner = make_runner(model);
+  Scheduler scheduler(runner, model.text);
+  for (const char* name : {"all", "late", "output"}) {
+    scheduler.load_adapter(name, folders.path(name));
+  }
+  const StateLayout& layout = runner.model().layout();
+  const auto layers = [&](std::size_t first) {
+    std::size_t bytes = 0;
+    for (std::size_t i = first; i < layout.layers(); ++i) bytes += layout.page_bytes(i);
+    return bytes;
+  };
+  const std::size_t pages = 20;
+  Outputs outputs;
+  std::size_t want = 0;
+  // The last page is not looked for: a prompt's last token is always computed.
+  for (const auto& [name, first] : std::vector<std::pair<std::string, std::size_t>>{
+           {"", 0}, {"late", 2}, {"output", 2}, {"all", 0}}) {
+    Request request{.prompt = tokens_of(1, pages * kPage),
+                    .params = {.temperature = 0, .max_tokens = 1},
+                    .adapter = name};
+    request.on_event = collect(outputs);
+    const RequestId id = scheduler.submit(request);
+    while (scheduler.step()) {
+    }
+    const std::filesystem::path folder = name.empty() ? "" : folders.path(name);
+    EXPECT_EQ(outputs.of(id).tokens, alone(request, 0, folder)) << name;
+    want += pages * layers(0) - (pages - 1) * (layers(0) - layers(first));
+    EXPECT_EQ(runner.pages().bytes_in_use(), want) << name;
+  }
+  // The base's own pages go; what the others share of them stays.
+  const std::size_t before = runner.pages().bytes_in_use();
+  scheduler.unload_adapter("late");
+  EXPECT_FALSE(scheduler.step());
+  EXPECT_EQ(runner.pages().bytes_in_use(), before - (pages * layers(2) + layers(0) - layers(2)));
+  scheduler.clear_cache();
+  EXPECT_EQ(runner.pages().pages_in_use(), 0U);
+}
+
+TEST(Scheduler, AnUnloadedAdapterServesWhatRunsAndNothingElse) {
+  const Golden model = golden("native");
+  const AdapterFolders folders(model);
+  Alone alone(model);
+  Runner runner = make_runner(model);
+  Scheduler scheduler(runner, model.text);
+  Outputs outputs;
+  Request request{.prompt = tokens_of(1, 50),
+                  .params = {.temperature = 0, .max_tokens = 20, .ignore_eos = true},
+                  .adapter = "x"};
+  request.on_event = collect(outputs);
+  const auto message = [](const auto& action) -> std::string {
+    try {
+      action();
+    } catch (const Error& e) {
+      return e.what();
+    }
+    return "no error";
+  };
+  const auto submit = [&] { scheduler.submit(request); };
+  EXPECT_EQ(message(submit), "adapter \"x\": is not loaded");
+  EXPECT_EQ(message([&] { scheduler.load_adapter("", folders.path("all")); }),
+            "adapter: it needs a name");
+  EXPECT_NE(message([&] { scheduler.load_adapter("x", folders.path("none")); }), "no error");
+  EXPECT_TRUE(scheduler.adapters().empty()) << "a load that failed leaves nothing";
+  scheduler.load_adapter("x", folders.path("all"));
+  EXPECT_EQ(message([&] { scheduler.load_adapter("x", folders.path("late")); }),
+            "adapter \"x\": is loaded already");
+  ASSERT_EQ(scheduler.adapters().size(), 1U);
+  EXPECT_EQ(scheduler.adapters()[0].name, "x");
+  EXPECT_EQ(scheduler.adapters()[0].folder, folders.path("all").string());
+
+  const RequestId running = scheduler.submit(request);
+  for (int i = 0; i < 5; ++i) scheduler.step();
+  scheduler.unload_adapter("x");
+  EXPECT_EQ(message([&] { scheduler.unload_adapter("x"); }), "adapter \"x\": is not loaded");
+  EXPECT_EQ(message(submit), "adapter \"x\": is not loaded");
+  while (scheduler.step()) {
+  }
+  EXPECT_EQ(outputs.of(running).tokens, alone(request, 0, folders.path("all")));
+  EXPECT_EQ(runner.pages().pages_in_use(), 0U) << "nothing of it is cached";
+  // Another of the same name.
+  scheduler.load_adapter("x", folders.path("late"));
+  const RequestId other = scheduler.submit(request);
+  while (scheduler.step()) {
+  }
+  EXPECT_EQ(outputs.of(other).tokens, alone(request, 0, folders.path("late")));
+  EXPECT_NE(outputs.of(other).tokens, outputs.of(running).tokens);
+  EXPECT_EQ(outputs.of(other).last->stats.cached_tokens, 0U);
 }
 
 TEST(Scheduler, OutputsGoOnWhileALongPromptIsRead) {
