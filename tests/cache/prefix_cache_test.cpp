@@ -157,6 +157,7 @@ struct AdapterCache : Cache {
   static ModelConfig four_layers() {
     ModelConfig c = tiny_config();
     c.layers = 4;
+    c.experts = 1;
     c.sliding.assign(c.layers, false);
     return c;
   }
