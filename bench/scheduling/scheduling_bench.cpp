@@ -1,9 +1,10 @@
 // What continuous batching costs and what the prefix cache saves, on a real model:
 //   scheduling_bench MODEL [LONG_PROMPT] [TURN]
 // LONG_PROMPT (16384): the prompt that is read beside a running output. TURN (4000): tokens of the
-// conversation that goes on. Prints three tables; random tokens, greedy.
+// conversation that goes on. Prints four tables; random tokens, greedy.
 #include <algorithm>
 #include <chrono>
+#include <cmath>
 #include <cstdio>
 #include <cstdlib>
 #include <functional>
@@ -45,6 +46,8 @@ class Bench {
     beside_a_prompt();
     std::fflush(stdout);
     ragged();
+    std::fflush(stdout);
+    speculation();
   }
 
  private:
@@ -197,7 +200,77 @@ class Bench {
                prompt_tokens, output_tokens);
     fmt::print("| ragged, scheduled | {:.2f} |\n| the same work packed | {:.2f} |\n", best_schedule,
                best_packed);
-    fmt::print("| median ratio of three rounds | {:.2f} |\n", median(ratios));
+    fmt::print("| median ratio of three rounds | {:.2f} |\n\n", median(ratios));
+  }
+
+  struct Copied {
+    double seconds = 0;
+    std::size_t steps = 0;
+    std::size_t drafted = 0;
+    std::size_t right = 0;
+  };
+
+  /// Generates `output` after `prompt`, in the steps that a sampler would take which says just
+  /// that: a model with random weights would not copy by itself.
+  Copied copy(std::span<const TokenId> prompt, std::span<const TokenId> output,
+              std::size_t draft_tokens) {
+    Copied out;
+    Sequence sequence = runner_.new_sequence();
+    runner_.feed(sequence, prompt.first(prompt.size() - 1));
+    Drafter drafter(draft_tokens, prompt);
+    TokenId last = prompt.back();
+    const auto start = Clock::now();
+    for (std::size_t at = 0; at < output.size(); ++out.steps) {
+      std::vector<TokenId> fed = drafter.draft(output.size() - at - 1);
+      const std::size_t drafts = fed.size();
+      fed.insert(fed.begin(), last);
+      const Runner::Item item{sequence, fed, Logits::screened, drafts};
+      runner_.step({&item, 1});
+      std::size_t right = 0;
+      while (right < drafts && fed[1 + right] == output[at + right]) ++right;
+      sequence.drop_drafts(drafts - right);
+      for (std::size_t i = 0; i <= right; ++i) drafter.append(output[at + i]);
+      last = output[at + right];
+      at += right + 1;
+      out.drafted += drafts;
+      out.right += right;
+    }
+    out.seconds = seconds_since(start);
+    return out;
+  }
+
+  void speculation() {
+    constexpr std::size_t kOutput = 256;
+    constexpr std::size_t kDraft = 16;
+    // As in text, few tokens are frequent and many are rare: runs of two repeat by chance.
+    const auto text = [&](std::size_t count) {
+      std::vector<TokenId> out(count);
+      for (TokenId& t : out) {
+        t = static_cast<TokenId>(std::pow(
+            static_cast<double>(std::min<std::size_t>(text_->vocab, 200000)), random_.uniform()));
+      }
+      return out;
+    };
+    fmt::print(
+        "| {} tokens that copy their prompt | plain | drafts of {} | faster | drafts right "
+        "| tokens a step |\n|---|--:|--:|--:|--:|--:|\n",
+        kOutput, kDraft);
+    for (const double changed : {0.0, 0.02, 0.1, 1.0}) {
+      const std::vector<TokenId> prompt = text(512);
+      std::vector<TokenId> output(prompt.begin() + 64, prompt.begin() + 64 + kOutput);
+      const std::vector<TokenId> other = text(kOutput);
+      for (std::size_t i = 0; i < kOutput; ++i) {
+        if (random_.uniform() < changed) output[i] = other[i];
+      }
+      const Copied plain = copy(prompt, output, 0);
+      const Copied fast = copy(prompt, output, kDraft);
+      const auto speed = [&](const Copied& c) { return kOutput / c.seconds; };
+      fmt::print(
+          "| {:.0f} % of them changed | {:.1f}/s | {:.1f}/s | {:.2f} x | {} of {} | {:.1f} "
+          "|\n",
+          100 * changed, speed(plain), speed(fast), plain.seconds / fast.seconds, fast.right,
+          fast.drafted, static_cast<double>(kOutput) / static_cast<double>(fast.steps));
+    }
   }
 
   std::shared_ptr<const Checkpoint> checkpoint_;

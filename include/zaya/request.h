@@ -58,7 +58,9 @@ struct RequestStats {
   std::size_t prompt_tokens = 0;
   std::size_t cached_tokens = 0;  ///< of the prompt, found in the prefix cache or in its siblings
   std::size_t output_tokens = 0;
-  std::size_t preemptions = 0;  ///< times it gave its memory to another and was computed again
+  std::size_t drafted_tokens = 0;   ///< by speculation (SamplingParams::draft_tokens), checked
+  std::size_t accepted_tokens = 0;  ///< of those, right: they took no step of their own
+  std::size_t preemptions = 0;      ///< times it gave its memory to another and was computed again
 };
 
 /// What happened to one choice of a request.

@@ -39,6 +39,12 @@ struct SamplingParams {
   /// Log-probabilities are wanted: of each token taken and of this many likeliest ones.
   std::optional<std::size_t> top_logprobs = {};
 
+  /// Speculation, for outputs that repeat their prompt or themselves: up to so many tokens are
+  /// drafted from an earlier place of the text and checked in one step, 16 at most. 0: off. The
+  /// output is the same, or sampled from the same distribution; it only comes faster, or, where
+  /// drafts are seldom right, a little slower.
+  std::size_t draft_tokens = 0;
+
   bool greedy() const { return temperature == 0.0; }
 };
 

@@ -56,6 +56,7 @@ Sequence Sequence::fork() const {
   require_whole();
   Sequence out(*this);
   out.forget_known();
+  out.draft_tails_ = {};
   return out;
 }
 
@@ -128,24 +129,34 @@ std::size_t Sequence::bytes_for_step(std::size_t count) const {
   return bytes;
 }
 
-SequenceView Sequence::begin_step(std::size_t count) {
+SequenceView Sequence::begin_step(std::size_t count, std::size_t drafts) {
   require_whole();
   try {
     make_room(count);
+    draft_tails_.resize(drafts * tail_.size());
   } catch (...) {
     cancel_step();
     throw;
   }
   SequenceView out = view(length());
+  out.drafts = drafts;
+  out.draft_tails = draft_tails_.data();
   in_step_ = true;
   return out;
 }
 
 void Sequence::cancel_step() {
-  for (std::size_t layer = 0; layer < pages_.size(); ++layer) {
-    pages_[layer].keep(pages_for(std::max(length(), known_[layer])));
-  }
+  shorten(length());
   in_step_ = false;
+}
+
+/// What lies past the new length in the last page stays, and is never looked at.
+void Sequence::shorten(std::size_t length) {
+  tokens_.resize(length);
+  for (std::size_t layer = 0; layer < pages_.size(); ++layer) {
+    pages_[layer].keep(pages_for(std::max(length, known_[layer])));
+  }
+  draft_tails_ = {};
 }
 
 void Sequence::make_room(std::size_t count) {
@@ -174,10 +185,19 @@ void Sequence::end_step(std::span<const TokenId> tokens) {
   }
   tokens_.insert(tokens_.end(), tokens.begin(), tokens.end());
   if (both == known.size()) forget_known();
-  for (std::size_t layer = 0; layer < pages_.size(); ++layer) {
-    pages_[layer].drop(layout_->first_needed(layer, length()) / kPage);
-  }
+  let_go(length() - drafts());
   in_step_ = false;
+}
+
+/// Drops what the windows of a sequence of that length have passed.
+void Sequence::let_go(std::size_t length) {
+  for (std::size_t layer = 0; layer < pages_.size(); ++layer) {
+    pages_[layer].drop(layout_->first_needed(layer, length) / kPage);
+  }
+}
+
+std::size_t Sequence::drafts() const {
+  return draft_tails_.size() / tail_.size();
 }
 
 bool Sequence::can_roll_back(std::size_t length) const {
@@ -188,6 +208,23 @@ bool Sequence::can_roll_back(std::size_t length) const {
     if (pages_[layer].dropped * kPage > first) return false;
   }
   return length < this->length();
+}
+
+void Sequence::drop_drafts(std::size_t count) {
+  require_whole();
+  if (count > drafts()) {
+    throw Error({.where = "sequence state",
+                 .what = "more tokens to take back than were drafts",
+                 .expected = "at most " + std::to_string(drafts()),
+                 .found = std::to_string(count)});
+  }
+  if (count > 0) {
+    const auto tail =
+        draft_tails_.begin() + static_cast<std::ptrdiff_t>((count - 1) * tail_.size());
+    std::copy_n(tail, tail_.size(), tail_.begin());
+  }
+  shorten(length() - count);
+  let_go(length());
 }
 
 SequenceView Sequence::begin_rollback(std::size_t length) {
@@ -204,7 +241,7 @@ SequenceView Sequence::begin_rollback(std::size_t length) {
                  .expected = "a length near " + std::to_string(tokens_.size()) + ", or 0",
                  .found = std::to_string(length)});
   }
-  tokens_.resize(length);
+  shorten(length);
   forget_known();
   tail_ = *initial_tail_;
   in_step_ = true;

@@ -52,11 +52,16 @@ class Sequence {
   std::size_t bytes_for_step(std::size_t count) const;
 
   /// Makes room for `count` more tokens; when that throws, the state is as before. The view stays
-  /// valid until end_step().
-  SequenceView begin_step(std::size_t count);
+  /// valid until end_step(). The last `drafts` of the tokens, fewer than `count`, may be taken back
+  /// afterwards.
+  SequenceView begin_step(std::size_t count, std::size_t drafts = 0);
   void end_step(std::span<const TokenId> tokens);
   /// Undoes begin_step(), as long as nothing was written to the view.
   void cancel_step();
+
+  /// Takes back the last `count` tokens, at most the drafts of the last step: the state is that of
+  /// a step without them. Costs a copy of the CCA tail. Ends what it can take back.
+  void drop_drafts(std::size_t count);
 
   /// Whether it can be rolled back to a length. Layers with a sliding window let go of pages that
   /// it has passed (StateLayout::first_needed): one can then go back a little, or to nothing.
@@ -89,6 +94,9 @@ class Sequence {
   void forget_known();
   bool copies_last(std::size_t layer) const;
   void make_room(std::size_t count);
+  void shorten(std::size_t length);
+  void let_go(std::size_t length);
+  std::size_t drafts() const;
   SequenceView view(std::size_t position);
 
   const StateLayout* layout_;
@@ -101,6 +109,7 @@ class Sequence {
   std::vector<TokenId> known_tokens_;  // of adopt(), until there are as many of its own
   std::vector<std::size_t> known_;     // SequenceView::known
   std::vector<std::span<std::byte* const>> view_pages_;
+  std::vector<float> draft_tails_;  // SequenceView::draft_tails, while drafts may be dropped
   bool in_step_ = false;
 };
 

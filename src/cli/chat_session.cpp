@@ -188,13 +188,17 @@ void ChatSession::report(const Generation& generation, const GenerationStats& st
     return seconds > 0.0 ? static_cast<double>(count) / seconds : 0.0;
   };
   const std::size_t steps = stats.output_tokens > 0 ? stats.output_tokens - 1 : 0;
+  const std::string drafts = stats.drafted_tokens == 0
+                                 ? ""
+                                 : fmt::format("; drafts: {} of {} tokens right",
+                                               stats.accepted_tokens, stats.drafted_tokens);
   fmt::print(stderr,
              "[prompt: {} tokens kept, {} computed in {:.2f} s ({:.1f}/s); answer: {} tokens, {} "
-             "of them reasoning, in {:.2f} s ({:.1f}/s); context: {} of {}]\n",
+             "of them reasoning, in {:.2f} s ({:.1f}/s){}; context: {} of {}]\n",
              cached, stats.prompt_tokens, stats.prefill_seconds,
              per_second(stats.prompt_tokens, stats.prefill_seconds), stats.output_tokens,
              generation.reasoning_tokens(), stats.decode_seconds,
-             per_second(steps, stats.decode_seconds),
+             per_second(steps, stats.decode_seconds), drafts,
              cached + stats.prompt_tokens + stats.output_tokens, text_->context);
 }
 

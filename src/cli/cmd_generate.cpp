@@ -114,6 +114,10 @@ Json result_json(const Generation& generation, const GenerationStats& stats) {
   json["usage"] = {{"prompt_tokens", stats.prompt_tokens},
                    {"completion_tokens", stats.output_tokens},
                    {"reasoning_tokens", generation.reasoning_tokens()}};
+  if (stats.drafted_tokens > 0) {
+    json["usage"]["drafted_tokens"] = stats.drafted_tokens;
+    json["usage"]["accepted_tokens"] = stats.accepted_tokens;
+  }
   // The first token comes out of the prompt's own pass.
   const std::size_t steps = stats.output_tokens > 0 ? stats.output_tokens - 1 : 0;
   json["timings"] = {

@@ -86,6 +86,9 @@ void SamplingOptions::add_to(CLI::App& command) {
             "Most tokens of reasoning; then the think block is closed by force");
   add_count("--logprobs", logprobs_,
             "Report log-probabilities of each token and of the N likeliest (with --json)");
+  add_count("--draft-tokens", draft_tokens_,
+            "Speculate: draft up to N tokens, 16 at most, where the text repeats itself, and check "
+            "them in one step; the output is the same. 0 turns it off (default)");
   group.add_flag("--no-generation-config", no_generation_config_,
                  "Do not read generation_config.json");
 }
@@ -123,6 +126,7 @@ void SamplingOptions::apply(SamplingParams& p) const {
   set(p.max_tokens, max_tokens_);
   set(p.think_budget, think_budget_);
   set(p.top_logprobs, logprobs_);
+  set(p.draft_tokens, draft_tokens_);
   if (greedy_) p.temperature = 0.0;
   p.ignore_eos = ignore_eos_;
   p.stop.insert(p.stop.end(), stop_.begin(), stop_.end());

@@ -44,6 +44,7 @@ class SamplingOptions {
   std::optional<std::size_t> max_tokens_;
   std::optional<std::size_t> think_budget_;
   std::optional<std::size_t> logprobs_;
+  std::optional<std::size_t> draft_tokens_;
   std::vector<std::string> stop_;
   std::string stop_ids_;
   std::vector<std::string> logit_bias_;

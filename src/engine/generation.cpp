@@ -41,6 +41,7 @@ Generation::Generation(std::shared_ptr<const ModelText> model, const SamplingPar
       sampler_(params, model_->vocab, prompt, options.stream),
       text_(text_options(*model_, params, prompt, options.split_reasoning)),
       limit_(model_->context - prompt.size()) {
+  if (params_.draft_tokens > 0) drafter_.emplace(params_.draft_tokens, prompt);
   if (params_.max_tokens) limit_ = std::min(limit_, *params_.max_tokens);
   if (model_->tokenizer) {
     decoder_.emplace(*model_->tokenizer, /*skip_special_tokens=*/true);
@@ -63,6 +64,7 @@ TokenEvent Generation::step(std::span<const float> logits, SamplerWorkspace& wor
   }
   sampler_.accept(event.token);
   tokens_.push_back(event.token);
+  if (drafter_) drafter_->append(event.token);
 
   if (!event.forced && is_stop(event.token)) {
     event.text = finish(FinishReason::stop);
@@ -78,6 +80,12 @@ TokenEvent Generation::step(std::span<const float> logits, SamplerWorkspace& wor
   }
   event.finish = finish_;
   return event;
+}
+
+std::vector<TokenId> Generation::draft() {
+  // What is forced need not be guessed. A step gives a token more than its draft has.
+  if (!drafter_ || finish_ || forced_left_ > 0) return {};
+  return drafter_->draft(limit_ - tokens_.size() - 1);
 }
 
 TextPiece Generation::finish(FinishReason reason) {
@@ -123,9 +131,13 @@ void Generation::close_think_when_due() {
 }
 
 Feed feed_of(Runner& runner, Sequence& sequence) {
-  return [&](std::span<const TokenId> tokens, const Progress& progress) {
-    return runner.feed(sequence, tokens, progress);
-  };
+  return {.add =
+              [&](std::span<const TokenId> tokens, std::size_t drafts, const Progress& progress) {
+                if (drafts == 0) return runner.feed(sequence, tokens, progress);
+                const Runner::Item item{sequence, tokens, Logits::screened, drafts};
+                return runner.step({&item, 1});
+              },
+          .drop = [&](std::size_t count) { sequence.drop_drafts(count); }};
 }
 
 GenerationStats generate(Generation& generation, const Feed& feed, std::span<const TokenId> prompt,
@@ -137,7 +149,7 @@ GenerationStats generate(Generation& generation, const Feed& feed, std::span<con
   const Stopwatch prefill_time;
   std::span<const float> logits;
   try {
-    logits = feed(prompt, prefill);
+    logits = feed.add(prompt, 0, prefill);
   } catch (const Cancelled&) {
     generation.finish(FinishReason::cancelled);
     stats.prefill_seconds = prefill_time.seconds();
@@ -146,15 +158,28 @@ GenerationStats generate(Generation& generation, const Feed& feed, std::span<con
   stats.prefill_seconds = prefill_time.seconds();
 
   const Stopwatch decode_time;
+  std::vector<TokenId> fed(1);  // the last token and a draft
   for (;;) {
-    const TokenEvent event = generation.step(logits, workspace);
-    const bool wanted = on_token(event);
-    if (event.finish) break;
+    const std::size_t drafts = fed.size() - 1;
+    const std::size_t vocab = logits.size() / fed.size();
+    std::size_t right = 0;
+    bool wanted = true;
+    for (;; ++right) {
+      const TokenEvent event = generation.step(logits.subspan(right * vocab, vocab), workspace);
+      wanted = on_token(event);
+      if (!wanted || event.finish || right == drafts || event.token != fed[1 + right]) break;
+    }
+    feed.drop(drafts - right);
+    stats.drafted_tokens += drafts;
+    stats.accepted_tokens += right;
+    if (generation.finish_reason()) break;
     if (!wanted) {
       stats.rest = generation.finish(FinishReason::cancelled);
       break;
     }
-    logits = feed({&event.token, 1}, {});
+    fed = generation.draft();
+    fed.insert(fed.begin(), generation.tokens().back());
+    logits = feed.add(fed, fed.size() - 1, {});
   }
   stats.output_tokens = generation.tokens().size();
   stats.decode_seconds = decode_time.seconds();

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "base/progress.h"
+#include "engine/drafter.h"
 #include "engine/model_text.h"
 #include "engine/output_text.h"
 #include "engine/runner.h"
@@ -37,6 +38,12 @@ class Generation {
   /// says that it is finished. Throws Error for logits that are no numbers.
   TokenEvent step(std::span<const float> logits, SamplerWorkspace& workspace);
 
+  /// A guess at the next tokens, to be fed with the last one; none unless
+  /// SamplingParams::draft_tokens asks for it. Of a step with a draft, the logits after the last
+  /// token and after each token of the draft go to step() one by one, as long as the tokens that
+  /// come out are the draft's: so the output is what it is without.
+  std::vector<TokenId> draft();
+
   /// Ends the output from outside; returns the text still held back.
   TextPiece finish(FinishReason reason);
 
@@ -57,6 +64,7 @@ class Generation {
   std::shared_ptr<const ModelText> model_;
   SamplingParams params_;
   Sampler sampler_;
+  std::optional<Drafter> drafter_;
   std::optional<StreamDecoder> decoder_;
   OutputText text_;
   std::size_t limit_;
@@ -66,14 +74,23 @@ class Generation {
   std::optional<FinishReason> finish_;
 };
 
-/// Runs a model: adds tokens to a sequence and returns the logits after the last.
-using Feed = std::function<std::span<const float>(std::span<const TokenId> tokens,
-                                                  const Progress& progress)>;
+/// Runs a model for one sequence.
+struct Feed {
+  /// Adds tokens and returns the logits after the last; and, when the last `drafts` are a draft,
+  /// those after the token before it and after each of its own.
+  std::function<std::span<const float>(std::span<const TokenId> tokens, std::size_t drafts,
+                                       const Progress& progress)>
+      add;
+  /// Takes the last tokens back, not more than were drafts.
+  std::function<void(std::size_t count)> drop;
+};
 Feed feed_of(Runner& runner, Sequence& sequence);
 
 struct GenerationStats {
   std::size_t prompt_tokens = 0;  ///< computed now
   std::size_t output_tokens = 0;
+  std::size_t drafted_tokens = 0;   ///< checked by a step
+  std::size_t accepted_tokens = 0;  ///< of those, right: they took no step of their own
   double prefill_seconds = 0.0;
   double decode_seconds = 0.0;
   TextPiece rest;  ///< text that no event brought, when it was stopped

@@ -71,7 +71,9 @@ Sequence Runner::synthetic_sequence(std::size_t length, std::uint64_t seed) {
 
 std::span<const float> Runner::step(std::span<const Item> items, Trace* trace) {
   for (const Item& item : items) {
-    if (item.tokens.empty()) throw Error({.where = "step", .what = "a sequence has no new tokens"});
+    if (item.tokens.size() <= item.drafts) {
+      throw Error({.where = "step", .what = "a sequence has no new tokens besides a draft"});
+    }
     model_.check_tokens(item.tokens);
     const std::size_t length = item.sequence.length() + item.tokens.size();
     if (length > config().max_positions) {
@@ -85,7 +87,8 @@ std::span<const float> Runner::step(std::span<const Item> items, Trace* trace) {
   batch.reserve(items.size());
   try {
     for (const Item& item : items) {
-      batch.push_back({item.sequence.begin_step(item.tokens.size()), item.tokens, item.logits});
+      batch.push_back(
+          {item.sequence.begin_step(item.tokens.size(), item.drafts), item.tokens, item.logits});
     }
   } catch (...) {
     for (std::size_t i = 0; i < batch.size(); ++i) items[i].sequence.cancel_step();

@@ -25,6 +25,7 @@ class Runner {
     Sequence& sequence;
     std::span<const TokenId> tokens;
     Logits logits = Logits::last;
+    std::size_t drafts = 0;  ///< of the last tokens: Sequence::drop_drafts() may take them back
   };
 
   /// Throws Error when ZAYA_ISA asks for kernels the host lacks.

@@ -12,6 +12,7 @@ namespace {
 // Far above any use; they bound the work that a request from outside can ask for per token.
 constexpr std::size_t kMaxStops = 64;
 constexpr std::size_t kMaxStopBytes = 4096;
+constexpr std::size_t kMaxDraft = 16;  // each keeps a CCA tail during its step
 
 [[noreturn]] void fail(std::string name, std::string expected, std::string found) {
   throw Error({.where = std::move(name),
@@ -59,6 +60,9 @@ void validate(const SamplingParams& p, std::size_t vocab) {
   if (p.top_logprobs > vocab) {
     fail("logprobs", fmt::format("at most {}, the vocabulary", vocab),
          fmt::format("{}", *p.top_logprobs));
+  }
+  if (p.draft_tokens > kMaxDraft) {
+    fail("draft_tokens", fmt::format("at most {}", kMaxDraft), fmt::format("{}", p.draft_tokens));
   }
   if (p.stop.size() > kMaxStops) {
     fail("stop", fmt::format("at most {} strings", kMaxStops), fmt::format("{}", p.stop.size()));

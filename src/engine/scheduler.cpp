@@ -280,7 +280,9 @@ void Scheduler::plan_step() {
   });
   // Prompts share what is left; there is always something, so that they come to an end.
   const std::size_t most = parts_.empty() ? options_.prompt_tokens : options_.step_tokens;
-  std::size_t left = std::max(most - std::min(most, parts_.size()), most / 4 + 1);
+  std::size_t used = parts_.size();
+  used += plan_drafts(most - std::min(most, used));
+  std::size_t left = std::max(most - std::min(most, used), most / 4 + 1);
   each([&](Choices::iterator choice) {
     if (choice->planned || choice->pending() == 1 || left == 0) return;
     const std::size_t share = (left + reading - 1) / std::max<std::size_t>(1, reading);
@@ -289,14 +291,48 @@ void Scheduler::plan_step() {
     if (choice->planned) left -= tokens;
     if (reading > 1) --reading;
   });
+  make_room_for_drafts();
+}
+
+/// Lets the outputs of this step, which share `rows` equally, take drafts. Returns how many rows
+/// these are.
+std::size_t Scheduler::plan_drafts(std::size_t rows) {
+  std::size_t total = 0;
+  for (Part& part : parts_) {
+    if (part.choice->generation.tokens().empty()) continue;  // others may fork from it here
+    std::vector<TokenId> draft = part.choice->generation.draft();
+    draft.resize(std::min(draft.size(), rows / parts_.size()));
+    part.tokens.insert(part.tokens.end(), draft.begin(), draft.end());
+    part.drafts = draft.size();
+    total += draft.size();
+  }
+  return total;
+}
+
+/// Cuts drafts to the pages that there are when all else has its own. A cached prefix makes room,
+/// as it would for the same tokens without a draft, a few steps later; nobody is preempted.
+void Scheduler::make_room_for_drafts() {
+  const PagePool& pages = runner_.pages();
+  for (Part& part : parts_) {
+    const Sequence& sequence = *part.choice->sequence;
+    const std::size_t reserved = sequence.bytes_for_step(part.tokens.size() - part.drafts);
+    const auto more = [&] { return sequence.bytes_for_step(part.tokens.size()) - reserved; };
+    while (part.drafts > 0 && reserved_ + more() > pages.budget() - pages.bytes_in_use()) {
+      if (cache_.evict()) continue;
+      part.tokens.pop_back();
+      --part.drafts;
+    }
+    reserved_ += more();
+  }
 }
 
 void Scheduler::run_step() {
   std::vector<Runner::Item> items;
   items.reserve(parts_.size());
   for (const Part& part : parts_) {
-    const bool all = part.tokens.size() == part.choice->pending();
-    items.push_back({*part.choice->sequence, part.tokens, all ? Logits::screened : Logits::none});
+    const bool all = part.tokens.size() - part.drafts == part.choice->pending();
+    items.push_back(
+        {*part.choice->sequence, part.tokens, all ? Logits::screened : Logits::none, part.drafts});
   }
   std::span<const float> logits;
   try {
@@ -309,13 +345,16 @@ void Scheduler::run_step() {
   for (std::size_t i = 0; i < parts_.size(); ++i) {
     parts_[i].choice->planned = false;
     if (items[i].logits == Logits::none) continue;
-    take_logits(parts_[i].choice, logits.first(vocab));
-    logits = logits.subspan(vocab);
+    const std::size_t count = (1 + parts_[i].drafts) * vocab;
+    take_logits(parts_[i], logits.first(count));
+    logits = logits.subspan(count);
   }
 }
 
-/// The logits after the last token of a choice, and of those that fork from it here.
-void Scheduler::take_logits(Choices::iterator choice, std::span<const float> logits) {
+/// The logits after the last token of a choice, and of those that fork from it here; or after the
+/// last token and each of its draft.
+void Scheduler::take_logits(const Part& part, std::span<const float> logits) {
+  const Choices::iterator choice = part.choice;
   std::vector<Choices::iterator> siblings;
   if (choice->generation.tokens().empty()) {
     for (auto it = waiting_.begin(); it != waiting_.end(); ++it) {
@@ -333,21 +372,34 @@ void Scheduler::take_logits(Choices::iterator choice, std::span<const float> log
   if (choice->generation.tokens().empty() && runner_.model().layout().has_windows()) {
     keep(choice->sequence->fork());
   }
-  emit(choice, logits);
-  for (const auto& sibling : siblings) emit(sibling, logits);
+  emit(choice, part.draft(), logits);
+  for (const auto& sibling : siblings) emit(sibling, {}, logits);
 }
 
-void Scheduler::emit(Choices::iterator choice, std::span<const float> logits) {
-  RequestEvent event{.request = choice->job->id, .choice = choice->index};
-  try {
-    event.token = choice->generation.step(logits, workspace_);
-  } catch (const std::exception& error) {
-    return close(running_, choice, error.what());
+/// One token, and one more for every token of the draft that was right.
+void Scheduler::emit(Choices::iterator choice, std::span<const TokenId> draft,
+                     std::span<const float> logits) {
+  const std::size_t vocab = logits.size() / (1 + draft.size());
+  choice->stats.drafted_tokens += draft.size();
+  for (std::size_t right = 0;; ++right) {
+    RequestEvent event{.request = choice->job->id, .choice = choice->index};
+    try {
+      event.token = choice->generation.step(logits.subspan(right * vocab, vocab), workspace_);
+    } catch (const std::exception& error) {
+      return close(running_, choice, error.what());
+    }
+    if (!choice->first_token) choice->first_token = Clock::now();
+    event.finish = event.token->finish;
+    const bool more = !event.finish && right < draft.size() && event.token->token == draft[right];
+    if (more) {
+      ++choice->stats.accepted_tokens;
+    } else {
+      choice->sequence->drop_drafts(draft.size() - right);
+    }
+    if (event.finish) return end(running_, choice, std::move(event));
+    if (choice->job->request.on_event) choice->job->request.on_event(event);
+    if (!more) return;
   }
-  if (!choice->first_token) choice->first_token = Clock::now();
-  event.finish = event.token->finish;
-  if (event.finish) return end(running_, choice, std::move(event));
-  if (choice->job->request.on_event) choice->job->request.on_event(event);
 }
 
 /// Ends a choice from outside, or because of an error.

@@ -23,7 +23,8 @@
 namespace zaya {
 
 /// Runs many requests over one model: continuous batching. Each step takes one token of every
-/// output and, from what is left of its budget, equal parts of the prompts that are being read.
+/// output and, from what is left of its budget, equal parts of the prompts that are being read. An
+/// output that speculates takes a draft of its next tokens, too, and keeps what was right.
 ///
 /// Memory for K and V is the Runner's budget. When it is used up, cached prefixes go first, then
 /// the sequence that came last among those of the lowest priority: it waits, and is computed again
@@ -98,6 +99,9 @@ class Scheduler {
   struct Part {
     Choices::iterator choice;
     std::vector<TokenId> tokens;
+    std::size_t drafts = 0;  ///< the last of the tokens are a guess
+
+    std::span<const TokenId> draft() const { return std::span(tokens).last(drafts); }
   };
 
   static bool before(const Choice& a, const Choice& b);
@@ -110,9 +114,12 @@ class Scheduler {
   bool preempt_below(const Choice& choice, bool lower_priority_only);
   void plan(Choices::iterator choice, std::size_t tokens);
   void plan_step();
+  std::size_t plan_drafts(std::size_t rows);
+  void make_room_for_drafts();
   void run_step();
-  void take_logits(Choices::iterator choice, std::span<const float> logits);
-  void emit(Choices::iterator choice, std::span<const float> logits);
+  void take_logits(const Part& part, std::span<const float> logits);
+  void emit(Choices::iterator choice, std::span<const TokenId> draft,
+            std::span<const float> logits);
   void close(Choices& in, Choices::iterator choice, const std::string& error);
   void keep(Sequence sequence);
   void end(Choices& in, Choices::iterator choice, RequestEvent event);

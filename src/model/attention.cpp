@@ -65,17 +65,17 @@ class Cca {
   /// Attention of every row with its sequence's keys.
   void attend() const;
 
-  /// Replaces each sequence's CCA tail by its segment's last rows.
+  /// Replaces each sequence's CCA tail by its segment's last rows, once the tails that taking back
+  /// draft tokens leaves, which may need the old one, are written.
   void store_tails() const {
+    const std::size_t layer = layer_ * layout_.tail_floats();
+    const std::size_t all = layout_.layers() * layout_.tail_floats();
     for (const Segment& segment : segments_) {
-      float* tail = segment.sequence->tail + layer_ * layout_.tail_floats();
-      const std::size_t keep = layout_.conv_rows();
-      // In place: a row that stays moves towards the front, and is read before it is replaced.
-      for (std::size_t j = 0; j < keep; ++j) {
-        std::copy_n(before(segment, segment.rows + j - keep), channels_, tail + j * channels_);
+      const SequenceView& s = *segment.sequence;
+      for (std::size_t dropped = 1; dropped <= s.drafts; ++dropped) {
+        store_tail(segment, segment.rows - dropped, s.draft_tails + (dropped - 1) * all + layer);
       }
-      const std::size_t last = segment.first_row + segment.rows - 1;
-      std::copy_n(b_.delayed.data() + last * half_, half_, tail + keep * channels_);
+      store_tail(segment, segment.rows, s.tail + layer);
     }
   }
 
@@ -101,6 +101,17 @@ class Cca {
   }
 
  private:
+  /// The CCA tail after the first `rows` rows of a segment, at least one. It may replace the old
+  /// tail: a row that stays moves towards the front, and is read before it is written over.
+  void store_tail(const Segment& segment, std::size_t rows, float* tail) const {
+    const std::size_t keep = layout_.conv_rows();
+    for (std::size_t j = 0; j < keep; ++j) {
+      std::copy_n(before(segment, rows + j - keep), channels_, tail + j * channels_);
+    }
+    const std::size_t last = segment.first_row + rows - 1;
+    std::copy_n(b_.delayed.data() + last * half_, half_, tail + keep * channels_);
+  }
+
   void show_normed(Trace& trace, std::size_t heads, std::size_t first,
                    std::string_view name) const {
     std::vector<float> out(rows_ * heads * d_);

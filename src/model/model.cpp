@@ -161,7 +161,7 @@ void Model::head(const ComputeContext& context, std::span<const StepItem> batch,
     const std::size_t n = item.tokens.size();
     const std::size_t skipped = item.logits == Logits::all    ? 0
                                 : item.logits == Logits::none ? n
-                                                              : n - 1;
+                                                              : n - 1 - item.state.drafts;
     screened = screened && (item.logits == Logits::screened || item.logits == Logits::none);
     for (std::size_t i = skipped; i < n; ++i) {
       rms_norm(kernels_, a.residual.data() + (row + i) * width, weights_.final_norm,

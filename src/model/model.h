@@ -17,7 +17,9 @@
 
 namespace zaya {
 
-/// Which logits of a sequence's new tokens a step computes.
+/// Which logits of a sequence's new tokens a step computes. With a draft (SequenceView::drafts) the
+/// last token's are those of every token that may become the last: the one before the draft, and
+/// the draft's.
 enum class Logits {
   none,
   last,      ///< the last token's

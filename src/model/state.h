@@ -97,6 +97,12 @@ struct SequenceView {
   std::span<const std::size_t> known;
 
   bool writes(std::size_t layer, std::size_t at) const { return at >= known[layer]; }
+  /// The last of the new tokens are a draft of so many tokens, fewer than there are new ones: any
+  /// number of them may be taken back.
+  std::size_t drafts = 0;
+  /// [drafts][layers][tail_floats], written: the tail without the last token, without the last two
+  /// and so on.
+  float* draft_tails = nullptr;
 };
 
 }  // namespace zaya

@@ -135,6 +135,24 @@ TEST(GenerateCommand, BiasAndPenaltiesReachTheSampler) {
   EXPECT_NE(penalised["token_ids"][0], penalised["token_ids"][1]);
 }
 
+TEST(GenerateCommand, DraftsChangeNothingButTheSpeed) {
+  const auto output = [](std::vector<std::string> more) {
+    more.insert(more.begin(), {"one two one two one", "-n", "60", "--ignore-eos", "--compute",
+                               "f32", "--deterministic", "--logit-bias", "300=8"});
+    return generate(more);
+  };
+  for (const std::string temperature : {"0", "1"}) {
+    const Json plain = output({"--temp", temperature});
+    const Json drafted = output({"--temp", temperature, "--draft-tokens", "8"});
+    EXPECT_EQ(drafted["token_ids"], plain["token_ids"]);
+    EXPECT_EQ(drafted["text"], plain["text"]);
+    EXPECT_FALSE(plain["usage"].contains("drafted_tokens"));
+    const int accepted = drafted["usage"].value("accepted_tokens", 0);
+    EXPECT_GT(accepted, 10);
+    EXPECT_LE(accepted, drafted["usage"].value("drafted_tokens", 0));
+  }
+}
+
 TEST(GenerateCommand, LogprobsAreSorted) {
   const Json json = generate({"Once", "-n", "4", "--ignore-eos", "--logprobs", "5"});
   ASSERT_EQ(json["logprobs"].size(), 4U);
@@ -194,6 +212,7 @@ TEST(GenerateCommand, WrongUsageIsTold) {
   usage({"--tokens", "5", "--top-k", "-3"}, "'-3' is no whole number");
   usage({"--tokens", "5", "--seed", "99999999999999999999"}, "no whole number");
   usage({"--tokens", "5", "--think-budget", "2.5"}, "no whole number");
+  usage({"--tokens", "5", "--draft-tokens", "17"}, "at most 16");
   usage({"--tokens", "5", "--logit-bias", "5"}, "ID=NUMBER");
   usage({"--tokens", "5", "--logit-bias", "5=x"}, "ID=NUMBER");
   usage({"--tokens", "5", "--logprobs", "2"}, "--json");

@@ -255,11 +255,13 @@ struct Counted {
 
   Feed feed() {
     logits[ids("a").front()] = 9.0F;
-    return [this](std::span<const TokenId> tokens, const Progress& progress) {
-      report(progress, tokens.size(), tokens.size());
-      fed.insert(fed.end(), tokens.begin(), tokens.end());
-      return std::span<const float>(logits);
-    };
+    return {.add =
+                [this](std::span<const TokenId> tokens, std::size_t, const Progress& progress) {
+                  report(progress, tokens.size(), tokens.size());
+                  fed.insert(fed.end(), tokens.begin(), tokens.end());
+                  return std::span<const float>(logits);
+                },
+            .drop = [](std::size_t) {}};
   }
 };
 

@@ -92,6 +92,36 @@ TEST_P(EveryKvFormat, ChunksForksAndRollBackChangeNoBit) {
   }
 }
 
+// Wrong drafts write beside what stays, and a window moves past pages that taking them back needs.
+TEST_P(EveryKvFormat, TakingDraftsBackChangesNoBit) {
+  for (const std::string name : {"native", "native-sliding"}) {
+    const auto checkpoint = golden(name);
+    Runner runner(checkpoint, {.compute = Compute::f32, .threads = 1, .deterministic = true},
+                  policy(checkpoint->config()));
+    const std::vector<TokenId> tokens = random_tokens(300, 6);
+    const std::size_t vocab = runner.config().vocab;
+    Sequence straight = runner.new_sequence();
+    const std::vector<float> want = all_logits(runner, straight, tokens, 1000);
+    Sequence sequence = runner.new_sequence();
+    runner.feed(sequence, std::span(tokens).first(90));
+    for (std::size_t round = 0; sequence.length() + 120 < tokens.size(); ++round) {
+      const std::size_t length = sequence.length();
+      const std::size_t drafts = round % 5 == 0 ? 100 : 1 + round % 16;  // further than kKept, too
+      const std::size_t right = round * 5 % std::min<std::size_t>(drafts + 1, 7);
+      std::vector<TokenId> fed(tokens.begin() + static_cast<long>(length),
+                               tokens.begin() + static_cast<long>(length + 1 + right));
+      while (fed.size() < 1 + drafts) fed.push_back(2);
+      const Runner::Item item{sequence, fed, Logits::last, drafts};
+      const auto got = runner.step({&item, 1});
+      for (std::size_t i = 0; i < (1 + right) * vocab; ++i) {
+        ASSERT_EQ(got[i], want[length * vocab + i]) << name << " at " << length;
+      }
+      sequence.drop_drafts(drafts - right);
+      ASSERT_EQ(sequence.length(), length + 1 + right);
+    }
+  }
+}
+
 /// The mean KL of a policy to a bf16 cache, over random tokens.
 double mean_kl(const std::shared_ptr<const Checkpoint>& checkpoint, const KvPolicy& policy) {
   const KvDivergence divergence(checkpoint, {.compute = Compute::f32, .threads = 2},

@@ -217,6 +217,69 @@ TEST_P(EveryGolden, RollBackGivesTheStateOfAStraightRun) {
   }
 }
 
+// A draft is right for some tokens, or none, or all; whatever is taken back, at and beside the ends
+// of pages, with forks and batch mates, the bits are those of a run that never saw it.
+TEST_P(EveryGolden, TakingDraftsBackGivesTheStateOfAStraightRun) {
+  for (const Compute compute : {Compute::f32, Compute::fast}) {
+    const auto runner = make_runner(GetParam(), compute, 1);
+    const std::size_t vocab = runner->config().vocab;
+    std::vector<TokenId> text(3 * StateLayout::kPageTokens + 5);
+    for (std::size_t i = 0; i < text.size(); ++i) text[i] = static_cast<TokenId>(i * i % 317 + 1);
+    Sequence straight = runner->new_sequence();
+    const std::vector<float> want = all_logits(*runner, straight, text, 1000);
+    const auto rows = [&](std::size_t first, std::size_t last) {
+      return std::vector<float>(want.begin() + static_cast<long>(first * vocab),
+                                want.begin() + static_cast<long>(last * vocab));
+    };
+    Sequence sequence = runner->new_sequence();
+    Sequence mate = runner->new_sequence();
+    std::vector<Sequence> forks;
+    for (std::size_t round = 0; sequence.length() + 8 < text.size(); ++round) {
+      const std::size_t length = sequence.length();
+      const std::size_t fed = 1 + (round % 7 == 0 ? 3 : 0);
+      const std::size_t drafts = round % 8;
+      const std::size_t right = round * 5 % (drafts + 1);
+      std::vector<TokenId> tokens(text.begin() + static_cast<long>(length),
+                                  text.begin() + static_cast<long>(length + fed + right));
+      while (tokens.size() < fed + drafts) tokens.push_back(319 - static_cast<TokenId>(round % 2));
+      if (round % 3 == 0) forks.push_back(sequence.fork());  // holds the last page, too
+      const std::vector<Runner::Item> items{{mate, std::span(text).subspan(length, fed + right)},
+                                            {sequence, tokens, Logits::last, drafts}};
+      const std::vector<float> got = copy(runner->step(items));
+      ASSERT_EQ(got.size(), (1 + 1 + drafts) * vocab);
+      // Of the token before the draft and of what is right of it.
+      ASSERT_EQ(std::vector<float>(got.begin() + static_cast<long>(vocab),
+                                   got.begin() + static_cast<long>((2 + right) * vocab)),
+                rows(length + fed - 1, length + fed + right));
+      const Sequence whole = sequence.fork();  // holds the pages of what is taken back
+      EXPECT_THROW(sequence.drop_drafts(drafts + 1), Error);
+      sequence.drop_drafts(drafts - right);
+      EXPECT_EQ(sequence.tokens(), mate.tokens());
+      if (right < drafts) {
+        EXPECT_THROW(sequence.drop_drafts(1), Error) << "only once";
+      }
+      forks.push_back(sequence.fork());
+    }
+    // Every fork goes on to the same end, though others wrote after the place where it left.
+    for (Sequence& fork : forks) {
+      const std::size_t length = fork.length();
+      ASSERT_EQ(all_logits(*runner, fork, std::span(text).subspan(length), 5),
+                rows(length, text.size()))
+          << "from " << length;
+    }
+  }
+}
+
+TEST(Runner, ADraftComesAfterATokenThatStays) {
+  const auto runner = make_runner("native");
+  Sequence sequence = runner->new_sequence();
+  const std::vector<TokenId> tokens{1, 2};
+  const Runner::Item item{sequence, tokens, Logits::last, 2};
+  EXPECT_THROW(runner->step({&item, 1}), Error);
+  runner->feed(sequence, tokens);
+  EXPECT_EQ(sequence.length(), 2U) << "the state is as before";
+}
+
 TEST_P(EveryGolden, RestoredSnapshotContinuesAsBefore) {
   const auto runner = make_runner(GetParam());
   const std::vector<TokenId> input = cases(GetParam()).back().input;

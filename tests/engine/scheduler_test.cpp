@@ -74,7 +74,7 @@ class AdapterFolders {
       std::filesystem::path(testing::TempDir()) / ("zaya-adapters-" + std::to_string(::getpid()));
 };
 
-/// What the model says to a prompt when nothing else runs, to compare with.
+/// What the model says to a prompt when nothing else runs and nothing is drafted, to compare with.
 class Alone {
  public:
   explicit Alone(const Golden& model) : model_(model), runner_(make_runner(model)) {}
@@ -89,7 +89,9 @@ class Alone {
                   adapter};
     const auto [it, fresh] = outputs_.try_emplace(key);
     if (!fresh) return it->second;
-    Generation generation(model_.text, request.params, request.prompt, {.stream = choice});
+    SamplingParams params = request.params;
+    params.draft_tokens = 0;
+    Generation generation(model_.text, params, request.prompt, {.stream = choice});
     std::shared_ptr<const Adapter>& loaded = adapters_[adapter];
     if (!adapter.empty() && loaded == nullptr) {
       loaded = std::make_shared<const Adapter>(runner_.model().load_adapter(adapter));
@@ -197,6 +199,8 @@ TEST_P(Schedules, EveryRequestGetsTheOutputItHasAlone) {
   std::size_t preemptions = 0;
   std::size_t cached = 0;
   std::size_t cancelled = 0;
+  std::size_t drafted = 0;
+  std::size_t accepted = 0;
   constexpr int kSchedules = 1000;
   for (int schedule = 0; schedule < kSchedules; ++schedule) {
     SCOPED_TRACE("schedule " + std::to_string(schedule));
@@ -226,7 +230,14 @@ TEST_P(Schedules, EveryRequestGetsTheOutputItHasAlone) {
         request.prompt.insert(request.prompt.end(), end.begin(), end.end());
         request.params = {.temperature = random.next() % 3 == 0 ? 1.0 : 0.0,
                           .seed = random.next() % 2,
-                          .max_tokens = 1 + random.next() % 12};
+                          .max_tokens = 1 + random.next() % 12,
+                          .draft_tokens = pick({0, 1, 4, 16})};
+        // What it will say stands in some prompts, followed by something else.
+        if (random.next() % 2 == 0) {
+          const std::vector<TokenId> said = alone(request, 0);
+          request.prompt.insert(request.prompt.begin(), said.begin(), said.end());
+          request.prompt.resize(std::min<std::size_t>(request.prompt.size(), 92));
+        }
         request.n = pick({1, 1, 1, 2, 3});
         request.priority = static_cast<int>(random.next() % 2);
         if (adapters) request.adapter = traffic.pick(random);
@@ -259,6 +270,11 @@ TEST_P(Schedules, EveryRequestGetsTheOutputItHasAlone) {
         ASSERT_LE(seen.last->stats.cached_tokens, request.prompt.size());
         preemptions += seen.last->stats.preemptions;
         cached += seen.last->stats.cached_tokens;
+        drafted += seen.last->stats.drafted_tokens;
+        accepted += seen.last->stats.accepted_tokens;
+        if (request.params.draft_tokens == 0) {
+          ASSERT_EQ(seen.last->stats.drafted_tokens, 0U);
+        }
       }
     }
     ASSERT_EQ(scheduler.running() + scheduler.waiting(), 0U);
@@ -268,6 +284,8 @@ TEST_P(Schedules, EveryRequestGetsTheOutputItHasAlone) {
   EXPECT_GT(preemptions, 100U) << "the schedules are too easy";
   EXPECT_GT(cached, 1000U);
   EXPECT_GT(cancelled, 50U);
+  EXPECT_GT(accepted, 500U);
+  EXPECT_GT(drafted - accepted, 500U);
 }
 
 TEST(Scheduler, PrefixHitsAtEveryOffsetGiveTheLogitsOfAColdRun) {
@@ -479,6 +497,102 @@ TEST(Scheduler, HigherPriorityTakesTheMemoryOfLower) {
   while (scheduler.step()) {
   }
   EXPECT_EQ(ended, (std::vector<RequestId>{b, a}));
+}
+
+/// An output that says one token again and again.
+Request chant(std::size_t prompt, std::size_t max_tokens) {
+  return {.prompt = std::vector<TokenId>(prompt, 5),
+          .params = {.temperature = 0,
+                     .logit_bias = {{5, 100.0F}},
+                     .max_tokens = max_tokens,
+                     .ignore_eos = true,
+                     .draft_tokens = 16}};
+}
+
+TEST(Scheduler, DraftsSaveStepsAndKeepToTheBudget) {
+  const Golden model = golden("native");
+  Runner runner = make_runner(model);
+  const auto steps = [&](std::size_t step_tokens, std::size_t outputs, std::size_t others) {
+    Scheduler scheduler(runner, model.text, {.step_tokens = step_tokens, .cached_sequences = 0});
+    Outputs seen;
+    std::vector<RequestId> ids;
+    for (std::size_t i = 0; i < outputs; ++i) {
+      Request request = chant(20, 100);
+      request.on_event = collect(seen);
+      ids.push_back(scheduler.submit(std::move(request)));
+    }
+    std::size_t count = 0;
+    std::size_t had = 0;
+    const auto tokens = [&] {
+      std::size_t sum = 0;
+      for (const RequestId id : ids) sum += seen.of(id).tokens.size();
+      return sum;
+    };
+    while (had < outputs) scheduler.step(), had = tokens();
+    for (std::size_t i = 0; i < others; ++i) scheduler.submit({.prompt = tokens_of(i, 3000)});
+    for (; had < outputs * 100; ++count) {
+      scheduler.step();
+      EXPECT_LE(tokens() - had, step_tokens);
+      had = tokens();
+    }
+    for (const RequestId id : ids) {
+      EXPECT_EQ(seen.of(id).tokens, std::vector<TokenId>(100, 5));
+      const RequestStats& stats = seen.of(id).last->stats;
+      EXPECT_GE(stats.drafted_tokens, stats.accepted_tokens);
+      EXPECT_GE(stats.accepted_tokens, 99 - count);
+    }
+    return count;
+  };
+  EXPECT_LE(steps(256, 1, 0), 10U) << "up to 17 tokens each";
+  EXPECT_EQ(steps(1, 1, 0), 99U) << "no room for a draft";
+  EXPECT_EQ(steps(8, 2, 0), 25U) << "4 tokens for each";
+  EXPECT_LE(steps(64, 2, 2), 10U) << "prompts have what drafts leave, and a quarter at least";
+}
+
+TEST(Scheduler, DraftsNeverTakeMemoryFromOthers) {
+  const Golden model = golden("native");
+  const std::size_t page = page_bytes(make_runner(model));
+  // Two outputs that end with the last position of the last page; a draft must not reach past it.
+  Runner runner = make_runner(model, 4 * page);
+  Scheduler scheduler(runner, model.text, {.cached_sequences = 0});
+  Outputs seen;
+  std::vector<RequestId> ids;
+  for (int i = 0; i < 2; ++i) {
+    Request request = chant(20, 2 * kPage - 20);
+    request.on_event = collect(seen);
+    ids.push_back(scheduler.submit(std::move(request)));
+  }
+  while (scheduler.step()) ASSERT_LE(runner.pages().bytes_in_use(), 4 * page);
+  for (const RequestId id : ids) {
+    EXPECT_EQ(seen.of(id).tokens.size(), 2 * kPage - 20);
+    EXPECT_EQ(seen.of(id).last->stats.preemptions, 0U);
+    EXPECT_GT(seen.of(id).last->stats.accepted_tokens, 20U);
+  }
+}
+
+TEST(Scheduler, DraftsEndWhereFreeMemoryDoes) {
+  const Golden model = golden("native");
+  // The first output would draft past its page, but the other holds the two that are left.
+  Runner runner = make_runner(model, 3 * page_bytes(make_runner(model)));
+  Scheduler scheduler(runner, model.text, {.cached_sequences = 0});
+  Outputs seen;
+  Request first = chant(kPage - 4, 30);
+  first.on_event = collect(seen);
+  const RequestId a = scheduler.submit(std::move(first));
+  Request second{.prompt = tokens_of(1, kPage + 5), .params = {.temperature = 0, .max_tokens = 9}};
+  second.params.ignore_eos = true;
+  second.on_event = collect(seen);
+  const RequestId b = scheduler.submit(std::move(second));
+  scheduler.step();
+  ASSERT_EQ(seen.of(a).tokens.size(), 1U);
+  ASSERT_EQ(seen.of(b).tokens.size(), 1U);
+  scheduler.step();
+  EXPECT_EQ(scheduler.running(), 2U) << "nobody is preempted";
+  EXPECT_EQ(seen.of(a).tokens.size(), 5U) << "a draft to the end of the page, and a token more";
+  while (scheduler.step()) {
+  }
+  EXPECT_EQ(seen.of(a).tokens.size(), 30U);
+  EXPECT_EQ(seen.of(b).tokens.size(), 9U);
 }
 
 TEST(Scheduler, RefusesWhatCanNeverFitWithTheNumbers) {
