@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "zaya/output_format.h"
 #include "zaya/token.h"
 
 namespace zaya {
@@ -38,6 +39,7 @@ struct SamplingParams {
   bool ignore_eos = false;             ///< the model's own end tokens are like any other
   /// Log-probabilities are wanted: of each token taken and of this many likeliest ones.
   std::optional<std::size_t> top_logprobs = {};
+  OutputFormat format = {};  ///< what the output must look like
 
   /// Speculation, for outputs that repeat their prompt or themselves: up to so many tokens are
   /// drafted from an earlier place of the text and checked in one step, 16 at most. 0: off. The

@@ -156,12 +156,12 @@ Generation ChatSession::run(const std::vector<TokenId>& tokens, TextPiece& said)
       said.answer += piece.answer;
       view.add(piece, generation.reasoning_tokens());
     };
-    const GenerationStats stats =
-        generate(generation, feed_of(runner_, sequence_), std::span(tokens).subspan(cached),
-                 progress.callback(), [&](const TokenEvent& event) {
-                   show(event.text);
-                   return !Interrupt::requested();
-                 });
+    const GenerationStats stats = generate(generation, feed_of(runner_, sequence_, generation),
+                                           std::span(tokens).subspan(cached), progress.callback(),
+                                           [&](const TokenEvent& event) {
+                                             show(event.text);
+                                             return !Interrupt::requested();
+                                           });
     show(stats.rest);
     view.finish();
     report(generation, stats, cached);

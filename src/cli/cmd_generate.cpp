@@ -28,6 +28,8 @@ struct Options {
   std::string file;
   std::string tokens;
   std::string system;
+  std::string json_schema;
+  bool json_object = false;
   bool chat = false;
   bool no_think = false;
   bool json = false;
@@ -38,6 +40,7 @@ struct Options {
   std::vector<CLI::Option*> sources;
 
   std::string text() const;
+  OutputFormat format() const;
 };
 
 // The prompt's text, wherever it comes from.
@@ -46,6 +49,12 @@ std::string Options::text() const {
   if (sources[1]->count() > 0) return prompt;
   if (sources[2]->count() > 0 && file != "-") return TextInput(file).read_all();
   return TextInput("").read_all();
+}
+
+OutputFormat Options::format() const {
+  if (json_object) return {.kind = OutputFormat::Kind::json_object};
+  if (json_schema.empty()) return {};
+  return {.kind = OutputFormat::Kind::json_schema, .schema = TextInput(json_schema).read_all()};
 }
 
 void check(const Options& options) {
@@ -141,7 +150,8 @@ void generate_command(const Options& options) {
   }
   const std::vector<TokenId> prompt = prompt_of(options, folder, *text);
   check_prompt(config, prompt);
-  const SamplingParams params = options.sampling.over(text->generation.params);
+  SamplingParams params = options.sampling.over(text->generation.params);
+  params.format = options.format();
 
   Generation generation(text, params, prompt, {.split_reasoning = options.chat && options.json});
   const auto runner = options.run.load(options.model);
@@ -159,7 +169,7 @@ void generate_command(const Options& options) {
   const Interrupt interrupt(Interrupt::Again::ends_program);
   PromptProgress progress;
   const GenerationStats stats =
-      generate(generation, feed_of(*runner, sequence), prompt, progress.callback(),
+      generate(generation, feed_of(*runner, sequence, generation), prompt, progress.callback(),
                [&](const TokenEvent& event) {
                  if (event.logprobs) {
                    logprobs.push_back(logprobs_json(*event.logprobs, *text));
@@ -212,6 +222,13 @@ void add_generate(CLI::App& app) {
   command->add_option("--system", options->system, "System message, with --chat");
   command->add_flag("--no-think", options->no_think,
                     "Set enable_thinking to false for the template, with --chat");
+  CLI::Option* schema =
+      command
+          ->add_option("--json-schema", options->json_schema,
+                       "Hold the output to JSON that satisfies the JSON Schema in a file")
+          ->type_name("FILE");
+  command->add_flag("--json-object", options->json_object, "Hold the output to a JSON object")
+      ->excludes(schema);
   command->add_flag("--json", options->json,
                     "Print one JSON object: token_ids, text, finish_reason, usage, timings, "
                     "peak_memory_bytes, seed");

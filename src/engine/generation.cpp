@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <limits>
 #include <utility>
 
 #include "zaya/error.h"
@@ -49,15 +50,23 @@ Generation::Generation(std::shared_ptr<const ModelText> model, const SamplingPar
     throw Error({.where = params_.think_budget ? "think_budget" : "stop",
                  .what = "the model folder has no tokenizer.json, so there is no text"});
   }
+  if (params_.format.kind != OutputFormat::Kind::text) {
+    if (!model_->grammars) {
+      throw Error({.where = "format",
+                   .what = "the model folder has no tokenizer.json, so there is no text"});
+    }
+    constraint_.emplace(model_->grammars->of(params_.format));
+  }
   close_think_when_due();
 }
 
 TokenEvent Generation::step(std::span<const float> logits, SamplerWorkspace& workspace) {
   TokenEvent event;
   event.forced = forced_left_ > 0;
+  const bool reasons = text_.inside();
   event.token = event.forced
                     ? *(model_->forced_close.end() - static_cast<std::ptrdiff_t>(forced_left_--))
-                    : sampler_.sample(logits, workspace);
+                    : sampler_.sample(allowed(logits, workspace.allowed), workspace);
   if (params_.top_logprobs) {
     event.logprobs =
         logprobs_of(logits, model_->vocab, event.token, *params_.top_logprobs, workspace);
@@ -72,6 +81,10 @@ TokenEvent Generation::step(std::span<const float> logits, SamplerWorkspace& wor
     event.text = push(event.token);
     if (text_.stopped()) {
       finish_ = FinishReason::stop;
+    } else if (constraint_ && !event.forced && !reasons && !constraint_->accept(event.token)) {
+      throw Error({.where = "sampling", .what = "a token was drawn that the format rules out"});
+    } else if (constraint_ && !text_.inside() && constraint_->finished()) {
+      append(event.text, finish(FinishReason::stop));
     } else if (tokens_.size() >= limit_) {
       append(event.text, finish(FinishReason::length));
     } else {
@@ -95,6 +108,29 @@ TextPiece Generation::finish(FinishReason reason) {
   append(rest, text_.finish());
   finish_ = text_.stopped() ? FinishReason::stop : reason;
   return rest;
+}
+
+// The logits of what the output's form allows next.
+std::span<const float> Generation::allowed(std::span<const float> logits,
+                                           std::vector<float>& copy) const {
+  if (!constraint_) return logits;
+  copy.resize(logits.size());
+  if (text_.inside()) {
+    // Reasoning is free, but an output that ends in it has no answer.
+    std::copy(logits.begin(), logits.end(), copy.begin());
+    for (const TokenId id : model_->eos) {
+      if (std::cmp_less(id, copy.size())) copy[id] = -std::numeric_limits<float>::infinity();
+    }
+    return copy;
+  }
+  constraint_->mask()->apply(logits, copy);
+  if (!constraint_->can_end()) return copy;
+  for (const auto* ends : {&model_->eos, &params_.stop_ids}) {
+    for (const TokenId id : *ends) {
+      if (std::cmp_less(id, copy.size()) && is_stop(id)) copy[id] = logits[id];
+    }
+  }
+  return copy;
 }
 
 bool Generation::is_stop(TokenId token) const {
@@ -130,11 +166,13 @@ void Generation::close_think_when_due() {
   if (reasoning_tokens_ >= *params_.think_budget) forced_left_ = model_->forced_close.size();
 }
 
-Feed feed_of(Runner& runner, Sequence& sequence) {
+Feed feed_of(Runner& runner, Sequence& sequence, const Generation& generation) {
   return {.add =
               [&](std::span<const TokenId> tokens, std::size_t drafts, const Progress& progress) {
-                if (drafts == 0) return runner.feed(sequence, tokens, progress);
-                const Runner::Item item{sequence, tokens, Logits::screened, drafts};
+                const Logits logits =
+                    generation.needs_full_head(drafts) ? Logits::last : Logits::screened;
+                if (drafts == 0) return runner.feed(sequence, tokens, progress, logits);
+                const Runner::Item item{sequence, tokens, logits, drafts};
                 return runner.step({&item, 1});
               },
           .drop = [&](std::size_t count) { sequence.drop_drafts(count); }};

@@ -44,6 +44,12 @@ class Generation {
   /// come out are the draft's: so the output is what it is without.
   std::vector<TokenId> draft();
 
+  /// Whether step() needs every logit as it is: a form may rule out all that a screened head has
+  /// computed. With drafts, it may begin to hold on the way.
+  bool needs_full_head(std::size_t drafts = 0) const {
+    return constraint_.has_value() && (drafts > 0 || !text_.inside());
+  }
+
   /// Ends the output from outside; returns the text still held back.
   TextPiece finish(FinishReason reason);
 
@@ -57,6 +63,7 @@ class Generation {
 
  private:
   bool is_stop(TokenId token) const;
+  std::span<const float> allowed(std::span<const float> logits, std::vector<float>& copy) const;
   TextPiece push(TokenId token);
   TextPiece flush();
   void close_think_when_due();
@@ -64,6 +71,7 @@ class Generation {
   std::shared_ptr<const ModelText> model_;
   SamplingParams params_;
   Sampler sampler_;
+  std::optional<grammar::Constraint> constraint_;  // acts outside of think blocks
   std::optional<Drafter> drafter_;
   std::optional<StreamDecoder> decoder_;
   OutputText text_;
@@ -84,7 +92,8 @@ struct Feed {
   /// Takes the last tokens back, not more than were drafts.
   std::function<void(std::size_t count)> drop;
 };
-Feed feed_of(Runner& runner, Sequence& sequence);
+/// `generation` is the one that the logits are for.
+Feed feed_of(Runner& runner, Sequence& sequence, const Generation& generation);
 
 struct GenerationStats {
   std::size_t prompt_tokens = 0;  ///< computed now

@@ -85,6 +85,7 @@ ModelText load_model_text(const std::filesystem::path& folder, const ModelConfig
   Json tokenizer_config = Json::object();
   if (const auto path = folder / "tokenizer.json"; std::filesystem::exists(path)) {
     model.tokenizer = std::make_shared<const Tokenizer>(Tokenizer::load(path));
+    model.grammars = std::make_shared<grammar::Grammars>(model.tokenizer);
     model.vocab = std::min(model.vocab, static_cast<std::size_t>(model.tokenizer->vocab_size()));
     if (const auto file = folder / "tokenizer_config.json"; std::filesystem::exists(file)) {
       tokenizer_config = JsonView(read_json_file(file), file.string()).json();

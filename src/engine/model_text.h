@@ -11,6 +11,7 @@
 
 #include "checkpoint/config.h"
 #include "engine/generation_config.h"
+#include "text/grammar/grammars.h"
 #include "text/tokenizer.h"
 #include "zaya/token.h"
 
@@ -19,7 +20,8 @@ namespace zaya {
 /// What generating needs to know of a model besides its logits. Made once a model, shared by all
 /// of its sequences.
 struct ModelText {
-  std::shared_ptr<const Tokenizer> tokenizer;  ///< null: token ids only, all text is empty
+  std::shared_ptr<const Tokenizer> tokenizer;   ///< null: token ids only, all text is empty
+  std::shared_ptr<grammar::Grammars> grammars;  ///< of output formats; null without a tokenizer
   std::size_t vocab = 0;    ///< ids at or above are never sampled: the head has padded rows
   std::size_t context = 0;  ///< most tokens of prompt and output together
 

@@ -100,12 +100,12 @@ std::span<const float> Runner::step(std::span<const Item> items, Trace* trace) {
 }
 
 std::span<const float> Runner::feed(Sequence& sequence, std::span<const TokenId> tokens,
-                                    const Progress& progress) {
+                                    const Progress& progress, Logits wanted) {
   std::span<const float> logits;
   for (std::size_t done = 0; done < tokens.size();) {
     const std::size_t n = std::min(chunk_, tokens.size() - done);
     const bool last = done + n == tokens.size();
-    const Item item{sequence, tokens.subspan(done, n), last ? Logits::screened : Logits::none};
+    const Item item{sequence, tokens.subspan(done, n), last ? wanted : Logits::none};
     logits = step({&item, 1});
     done += n;
     report(progress, done, tokens.size());

@@ -63,7 +63,7 @@ class Runner {
   /// Adds tokens to one sequence, a chunk a step. Returns the logits [vocab] after the last one,
   /// valid until the next call. When `progress` stops it, the tokens fed so far stay.
   std::span<const float> feed(Sequence& sequence, std::span<const TokenId> tokens,
-                              const Progress& progress = {});
+                              const Progress& progress = {}, Logits logits = Logits::screened);
 
   /// Forgets the last n tokens: afterwards the state is the one before they were added. Costs one
   /// pass over StateLayout::replay_tokens() tokens.

@@ -22,6 +22,7 @@ struct Candidate {
 /// Buffers of the size of the vocabulary. One serves any number of samplers, one at a time.
 struct SamplerWorkspace {
   std::vector<float> logits;
+  std::vector<float> allowed;
   std::vector<float> weights;
   std::vector<Candidate> candidates;
   std::vector<Candidate> ranked;

@@ -330,9 +330,12 @@ void Scheduler::run_step() {
   std::vector<Runner::Item> items;
   items.reserve(parts_.size());
   for (const Part& part : parts_) {
-    const bool all = part.tokens.size() - part.drafts == part.choice->pending();
-    items.push_back(
-        {*part.choice->sequence, part.tokens, all ? Logits::screened : Logits::none, part.drafts});
+    Logits logits = Logits::none;
+    if (part.tokens.size() - part.drafts == part.choice->pending()) {
+      const bool full = part.choice->generation.needs_full_head(part.drafts);
+      logits = full ? Logits::last : Logits::screened;
+    }
+    items.push_back({*part.choice->sequence, part.tokens, logits, part.drafts});
   }
   std::span<const float> logits;
   try {

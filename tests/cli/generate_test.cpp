@@ -231,6 +231,40 @@ TEST(GenerateCommand, FailuresNameWhatIsWrong) {
                  "ids from 0 to 319");
 }
 
+TEST(GenerateCommand, HoldsTheOutputToAForm) {
+  const auto schema = std::filesystem::path(demo_model()) / "schema.json";
+  const auto with = [&](const char* text) {
+    write_file(schema, text);
+    return std::vector<std::string>{"x", "--json-schema", schema.string(), "-n", "200"};
+  };
+  const Json record = generate(with(R"({"type": "object", "properties": {
+      "id": {"type": "integer", "minimum": 10, "maximum": 99}, "kind": {"enum": ["a", "b"]},
+      "name": {"type": "string", "maxLength": 6}}, "required": ["id", "kind", "name"]})"));
+  EXPECT_EQ(record["finish_reason"], "stop");
+  const Json value = parse_json(record["text"].get<std::string>(), "text");
+  EXPECT_GE(value["id"], 10);
+  EXPECT_LE(value["id"], 99);
+  EXPECT_TRUE(value["kind"] == "a" || value["kind"] == "b");
+  EXPECT_TRUE(value["name"].is_string());
+  EXPECT_EQ(value.size(), 3U);
+
+  const std::string any = generate({"x", "--json-object", "-n", "40", "--greedy"})["text"];
+  EXPECT_EQ(any.substr(any.find_first_not_of('\n'), 1), "{");
+
+  const auto bad = [&](const char* text) {
+    write_file(schema, text);
+    return run({"generate", demo_model(), "x", "--json-schema", schema.string()});
+  };
+  expect_failure(bad(R"({"properties": {"a": {"not": {}}}})"), 1, "json_schema/properties/a/not");
+  expect_failure(bad("{"), 1, "json_schema");
+  expect_failure(run({"generate", demo_model(), "x", "--json-schema", "/nowhere"}), 1, "/nowhere");
+  expect_failure(run({"generate", demo_model(), "x", "--json-object", "--json-schema", "a"}), 2,
+                 "--json-schema");
+  expect_failure(run({"generate", golden("native"), "--tokens", "5", "--json-object"}), 1,
+                 "tokenizer.json");
+  std::filesystem::remove(schema);
+}
+
 TEST(GenerateCommand, HelpNamesEveryOption) {
   const RunResult r = run({"generate", "--help"});
   EXPECT_EQ(r.exit_code, 0);
@@ -239,6 +273,8 @@ TEST(GenerateCommand, HelpNamesEveryOption) {
                              "--tokens",
                              "--chat",
                              "--json",
+                             "--json-schema",
+                             "--json-object",
                              "--greedy",
                              "--temp",
                              "--top-k",

@@ -365,7 +365,7 @@ struct Loaded {
   std::vector<TokenId> generate(const std::vector<TokenId>& prompt, const SamplingParams& params) {
     Sequence sequence = runner->new_sequence();
     Generation generation(text, params, prompt, {});
-    zaya::generate(generation, feed_of(*runner, sequence), prompt, {},
+    zaya::generate(generation, feed_of(*runner, sequence, generation), prompt, {},
                    [](const TokenEvent&) { return true; });
     EXPECT_EQ(sequence.length(), prompt.size() + generation.tokens().size() - 1);
     return generation.tokens();

@@ -97,7 +97,7 @@ class Alone {
       loaded = std::make_shared<const Adapter>(runner_.model().load_adapter(adapter));
     }
     Sequence sequence = runner_.new_sequence(loaded);
-    generate(generation, feed_of(runner_, sequence), request.prompt, {},
+    generate(generation, feed_of(runner_, sequence, generation), request.prompt, {},
              [](const TokenEvent&) { return true; });
     return it->second = generation.tokens();
   }
