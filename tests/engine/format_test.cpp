@@ -110,7 +110,7 @@ TEST(Format, AnyObject) {
 
 TEST(Format, ForcedCallsParseAndSatisfyTheirSchemas) {
   const Json schema = Json::parse(R"({"type": "object", "properties": {
-      "text": {"type": "string"}, "count": {"type": "integer", "minimum": 1, "maximum": 20},
+      "text": {"type": "string", "maxLength": 30}, "count": {"type": "integer", "minimum": 1, "maximum": 20},
       "ratio": {"type": "number", "minimum": 0, "maximum": 1},
       "unit": {"type": "string", "enum": ["metric", "imperial"]},
       "tags": {"type": "array", "items": {"type": "string", "maxLength": 3}, "maxItems": 3},

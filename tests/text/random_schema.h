@@ -86,10 +86,10 @@ class RandomSchema {
         schema["maxLength"] = 4 + below(40);
         break;
       case 2:
-        schema["pattern"] = one_of<std::string>({"^[a-z]{2,8}$", "^(foo|bar)+[0-9]?$", "x",
-                                                 "^[A-Z][a-z]*( [A-Z][a-z]*)*$", "^\\d{3}-\\d{4}$",
-                                                 "^[^\\s<]{1,5}$", "\\\\\"$", "^a|b$", "^.{0,7}$",
-                                                 "^[\\u00e0-\\u00ff\\u4e00-\\u4eff]+$"});
+        schema["pattern"] = one_of<std::string>(
+            {"^[a-z]{2,8}$", "^(foo|bar)+[0-9]?$", "x", "^[A-Z][a-z]*( [A-Z][a-z]*)*$",
+             "^\\d{3}-\\d{4}$", "^[^\\s<]{1,5}$", "^.{0,4}\\\\\"$", "^a|b$", "^.{0,7}$",
+             "^[\\u00e0-\\u00ff\\u4e00-\\u4eff]+$"});
         if (maybe()) schema["maxLength"] = 20;
         break;
       case 3:
