@@ -16,6 +16,7 @@
 #include "cli/text_input.h"
 #include "engine/generation.h"
 #include "text/chat.h"
+#include "text/output_parser.h"
 #include "zaya/error.h"
 
 namespace zaya::cli {
@@ -30,6 +31,7 @@ struct Options {
   std::string system;
   std::string json_schema;
   bool json_object = false;
+  std::string tools;
   bool chat = false;
   bool no_think = false;
   bool json = false;
@@ -69,8 +71,8 @@ void check(const Options& options) {
   if (options.chat && !options.tokens.empty()) {
     throw UsageError("--chat applies a template to text; it cannot be used with --tokens");
   }
-  if (!options.chat && (!options.system.empty() || options.no_think)) {
-    throw UsageError("--system and --no-think are for --chat");
+  if (!options.chat && (!options.system.empty() || !options.tools.empty() || options.no_think)) {
+    throw UsageError("--system, --tools and --no-think are for --chat");
   }
   if (options.sampling.wants_logprobs() && !options.json) {
     throw UsageError("--logprobs needs --json");
@@ -78,10 +80,11 @@ void check(const Options& options) {
   options.sampling.check();
 }
 
-std::string rendered(const Options& options, const std::filesystem::path& folder) {
+std::string rendered(const Options& options, const Json& tools,
+                     const std::filesystem::path& folder) {
   const ChatTemplate chat = ChatTemplate::load(folder);
   for (const std::string& note : chat.notes()) fmt::print(stderr, "zaya: note: {}\n", note);
-  ChatRequest request;
+  ChatRequest request{.tools = tools};
   if (!options.system.empty()) {
     request.messages.push_back({{"role", "system"}, {"content", options.system}});
   }
@@ -90,12 +93,42 @@ std::string rendered(const Options& options, const std::filesystem::path& folder
   return chat.render(request);
 }
 
-std::vector<TokenId> prompt_of(const Options& options, const std::filesystem::path& folder,
-                               const ModelText& text) {
+std::vector<TokenId> prompt_of(const Options& options, const Json& tools,
+                               const std::filesystem::path& folder, const ModelText& text) {
   if (!options.tokens.empty()) return parse_token_list(options.tokens);
-  if (options.chat) return encode_rendered(text, rendered(options, folder));
+  if (options.chat) return encode_rendered(text, rendered(options, tools, folder));
   return encode_prompt(text, options.text());
 }
+
+// The answer as it is printed at the end, with the calls in OpenAI's form.
+struct Answer {
+  std::string content;
+  std::string reasoning;
+  Json calls = Json::array();
+
+  void add(const std::vector<OutputEvent>& events) {
+    for (const OutputEvent& event : events) {
+      switch (event.kind) {
+        case OutputEvent::Kind::reasoning:
+          reasoning += event.text;
+          break;
+        case OutputEvent::Kind::content:
+          content += event.text;
+          break;
+        case OutputEvent::Kind::call_begin:
+          calls.push_back({{"id", event.id},
+                           {"type", "function"},
+                           {"function", {{"name", event.text}, {"arguments", ""}}}});
+          break;
+        case OutputEvent::Kind::arguments:
+          calls.back()["function"]["arguments"].get_ref<std::string&>() += event.text;
+          break;
+        case OutputEvent::Kind::call_end:
+          break;
+      }
+    }
+  }
+};
 
 Json logprobs_json(const Logprobs& logprobs, const ModelText& text) {
   const auto entry = [&](const TokenLogprob& t) {
@@ -148,7 +181,10 @@ void generate_command(const Options& options) {
   for (const std::string& note : text->generation.notes) {
     fmt::print(stderr, "zaya: note: {}\n", note);
   }
-  const std::vector<TokenId> prompt = prompt_of(options, folder, *text);
+  const bool with_tools = !options.tools.empty();
+  const Json tools = with_tools ? read_json_file(options.tools) : Json();
+  OutputParser parser({.tools = std::make_shared<const ToolSet>(tools)});
+  const std::vector<TokenId> prompt = prompt_of(options, tools, folder, *text);
   check_prompt(config, prompt);
   SamplingParams params = options.sampling.over(text->generation.params);
   params.format = options.format();
@@ -156,12 +192,15 @@ void generate_command(const Options& options) {
   Generation generation(text, params, prompt, {.split_reasoning = options.chat && options.json});
   const auto runner = options.run.load(options.model);
   Sequence sequence = runner->new_sequence(options.run.load_adapter(*runner));
-  std::string answer;
-  std::string reasoning;
+  Answer answer;
   Json logprobs = Json::array();
   const auto show = [&](const TextPiece& piece) {
-    answer += piece.answer;
-    reasoning += piece.reasoning;
+    if (with_tools) {
+      answer.add(parser.push(piece.reasoning, piece.answer));
+    } else {
+      answer.content += piece.answer;
+      answer.reasoning += piece.reasoning;
+    }
     if (options.json || piece.answer.empty()) return;
     print(stdout_is_terminal() ? without_control_codes(piece.answer) : piece.answer);
   };
@@ -178,11 +217,13 @@ void generate_command(const Options& options) {
                  return !Interrupt::requested();
                });
   show(stats.rest);
+  answer.add(parser.finish(generation.finish_reason() != FinishReason::stop));
 
   Json json = result_json(generation, stats);
   if (options.json) {
-    json["text"] = answer;
-    if (options.chat) json["reasoning"] = reasoning;
+    json["text"] = answer.content;
+    if (options.chat) json["reasoning"] = answer.reasoning;
+    if (with_tools) json["tool_calls"] = answer.calls;
     json["seed"] = params.seed;
     if (options.sampling.wants_logprobs()) json["logprobs"] = logprobs;
     print(json.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n");
@@ -220,6 +261,11 @@ void add_generate(CLI::App& app) {
   command->add_flag("--chat", options->chat,
                     "Apply the model's chat template to the prompt as a user's turn");
   command->add_option("--system", options->system, "System message, with --chat");
+  command
+      ->add_option("--tools", options->tools,
+                   "JSON file with the list of functions that the model may call, with --chat; "
+                   "--json then has its calls as tool_calls")
+      ->type_name("FILE");
   command->add_flag("--no-think", options->no_think,
                     "Set enable_thinking to false for the template, with --chat");
   CLI::Option* schema =

@@ -45,7 +45,9 @@ Generation::Generation(std::shared_ptr<const ModelText> model, const SamplingPar
   if (params_.draft_tokens > 0) drafter_.emplace(params_.draft_tokens, prompt);
   if (params_.max_tokens) limit_ = std::min(limit_, *params_.max_tokens);
   if (model_->tokenizer) {
-    decoder_.emplace(*model_->tokenizer, /*skip_special_tokens=*/true);
+    // Raw text has no special tokens; who splits it wants to see the calls.
+    decoder_.emplace(*model_->tokenizer, /*skip_special_tokens=*/true,
+                     options.split_reasoning ? model_->call_tags : std::vector<TokenId>());
   } else if (params_.think_budget || !params_.stop.empty()) {
     throw Error({.where = params_.think_budget ? "think_budget" : "stop",
                  .what = "the model folder has no tokenizer.json, so there is no text"});

@@ -7,6 +7,7 @@
 #include <fmt/format.h>
 
 #include "engine/output_text.h"
+#include "text/tools/call_opening.h"
 #include "zaya/error.h"
 
 namespace zaya {
@@ -45,13 +46,18 @@ void set_bos(ModelText& model, const Json& json, TokenId config_bos) {
   if (wanted && tokenizer.contains(bos)) model.bos = bos;
 }
 
-void set_think_tags(ModelText& model) {
+void set_tags(ModelText& model) {
   const Tokenizer& tokenizer = *model.tokenizer;
   const auto open = tokenizer.find(kThinkOpen);
   const auto close = tokenizer.find(kThinkClose);
   if (open && close) {
     model.think_open = open;
     model.think_close = close;
+  }
+  for (const std::string_view tag :
+       {kCallOpen, kCallClose, std::string_view("<zyphra_tool_response>"),
+        std::string_view("</zyphra_tool_response>")}) {
+    if (const auto id = tokenizer.find(tag)) model.call_tags.push_back(*id);
   }
   model.turn = tokenizer.find(kTurnStart);
   model.forced_close = tokenizer.encode(forced_close_text());
@@ -91,7 +97,7 @@ ModelText load_model_text(const std::filesystem::path& folder, const ModelConfig
       tokenizer_config = JsonView(read_json_file(file), file.string()).json();
     }
     set_bos(model, tokenizer_config, config.bos);
-    set_think_tags(model);
+    set_tags(model);
   }
   if (use_generation_config) {
     model.generation = load_generation_config(folder, model.vocab);

@@ -31,6 +31,7 @@ struct ModelText {
 
   std::optional<TokenId> think_open;   ///< the tags of kThinkOpen and kThinkClose, where
   std::optional<TokenId> think_close;  ///< the tokenizer has both as single tokens
+  std::vector<TokenId> call_tags;      ///< of tool calls and their results; never left out
   std::optional<TokenId> turn;         ///< <|im_start|>: think blocks do not reach over it
   std::vector<TokenId> forced_close;   ///< what ends a think block by force
 };

@@ -3,7 +3,21 @@
 #include <algorithm>
 #include <utility>
 
+#include "text/tools/call_opening.h"
+
 namespace zaya {
+namespace {
+
+std::vector<std::string> tags_in_text(bool tags_are_tokens) {
+  std::vector<std::string> tags{std::string(kCallOpen), std::string(kCallClose)};
+  if (!tags_are_tokens) {
+    tags.emplace_back(kThinkOpen);
+    tags.emplace_back(kThinkClose);
+  }
+  return tags;
+}
+
+}  // namespace
 
 OutputText::OutputText(Options options)
     : split_(options.split),
@@ -11,12 +25,11 @@ OutputText::OutputText(Options options)
       inside_(options.inside),
       shown_inside_(options.inside),
       stop_(std::move(options.stop)),
-      tags_({std::string(kThinkOpen), std::string(kThinkClose)}) {}
+      tags_(tags_in_text(options.tags_are_tokens)) {}
 
 TextPiece OutputText::push(std::string_view text) {
   if (stopped()) return {};
-  const std::size_t taken = append(text);
-  if (!tags_are_tokens_) find_tags(text.substr(0, taken));
+  read(text);
   if (stopped()) return release(stop_.found()->size());
   const bool may_be_tag = split_ && !tags_are_tokens_;
   return release(std::max(stop_.pending(), may_be_tag ? tags_.pending() : 0));
@@ -24,14 +37,23 @@ TextPiece OutputText::push(std::string_view text) {
 
 TextPiece OutputText::push_tag(Tag tag, std::string_view text) {
   if (stopped()) return {};
-  const std::size_t begin = released_ + held_.size();
-  append(text);
-  mark(begin, begin + text.size(), tag == Tag::open);
+  if (in_call_) {
+    read(!text.empty() ? text : tag == Tag::open ? kThinkOpen : kThinkClose);
+  } else {
+    const std::size_t begin = released_ + held_.size();
+    append(text);
+    mark(begin, begin + text.size(), tag == Tag::open);
+  }
   return release(stopped() ? stop_.found()->size() : stop_.pending());
 }
 
 TextPiece OutputText::finish() {
   return stopped() ? TextPiece{} : release(0);
+}
+
+void OutputText::read(std::string_view text) {
+  const std::size_t taken = append(text);
+  find_tags(text.substr(0, taken));
 }
 
 std::size_t OutputText::append(std::string_view text) {
@@ -43,11 +65,15 @@ std::size_t OutputText::append(std::string_view text) {
 void OutputText::find_tags(std::string_view text) {
   std::size_t end = released_ + held_.size() - text.size();
   while (!text.empty()) {
-    const std::size_t read = tags_.read(text);
-    text.remove_prefix(read);
-    end += read;
+    const std::size_t passed = tags_.read(text);
+    text.remove_prefix(passed);
+    end += passed;
     if (const std::string* tag = tags_.found()) {
-      mark(end - tag->size(), end, *tag == kThinkOpen);
+      if (*tag == kCallOpen || *tag == kCallClose) {
+        in_call_ = *tag == kCallOpen && !inside_;
+      } else if (!in_call_) {
+        mark(end - tag->size(), end, *tag == kThinkOpen);
+      }
       tags_.reset();
     }
   }

@@ -17,7 +17,8 @@ inline constexpr std::string_view kThinkClose = "</think>";
 
 /// The text of one sequence on its way from the decoder to a reader: ended by the first stop
 /// string, split into reasoning and answer, and held back only as long as it may become a stop
-/// string or a tag. What comes out does not depend on the pieces that went in.
+/// string or a tag. Within a tool call of the answer the tags of reasoning are text: a call may
+/// write a file that has them. What comes out does not depend on the pieces that went in.
 class OutputText {
  public:
   struct Options {
@@ -50,6 +51,7 @@ class OutputText {
     bool opens;
   };
 
+  void read(std::string_view text);
   std::size_t append(std::string_view text);
   void find_tags(std::string_view text);
   void mark(std::size_t begin, std::size_t end, bool opens);
@@ -58,9 +60,10 @@ class OutputText {
   bool split_;
   bool tags_are_tokens_;
   bool inside_;
-  bool shown_inside_;  // the same at the point up to which text was released
+  bool in_call_ = false;
+  bool shown_inside_;  // inside_ at the point up to which text was released
   StringFinder stop_;
-  StringFinder tags_;
+  StringFinder tags_;  // of calls, and of reasoning where those are text
   std::string held_;
   std::size_t released_ = 0;
   std::deque<Boundary> boundaries_;  // not yet released

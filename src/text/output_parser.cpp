@@ -39,8 +39,15 @@ OutputParser::OutputParser(Options options)
       thoughts_(options_.tools) {}
 
 std::vector<OutputEvent> OutputParser::push(std::string_view reasoning, std::string_view content) {
-  if (!reasoning.empty()) push_reasoning(reasoning_bytes_.push(reasoning));
-  if (!content.empty()) push_content(content_bytes_.push(content));
+  // A character does not go on in the other text.
+  if (!reasoning.empty()) {
+    push_content(content_bytes_.finish());
+    push_reasoning(reasoning_bytes_.push(reasoning));
+  }
+  if (!content.empty()) {
+    push_reasoning(reasoning_bytes_.finish());
+    push_content(content_bytes_.push(content));
+  }
   return std::exchange(events_, {});
 }
 

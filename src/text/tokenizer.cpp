@@ -1,5 +1,7 @@
 #include "text/tokenizer.h"
 
+#include <algorithm>
+
 #include <fmt/format.h>
 #include <simdjson.h>
 
@@ -96,7 +98,7 @@ std::string Tokenizer::token_bytes(TokenId id) const {
 }
 
 std::string StreamDecoder::push(TokenId id) {
-  if (!tokenizer_->contains(id) || (skip_special_ && tokenizer_->is_special(id))) return {};
+  if (!tokenizer_->contains(id) || is_skipped(id)) return {};
   const std::string text = apply_all(tokenizer_->decoder_.replacements, tokenizer_->token(id));
   if (tokenizer_->decoder_.byte_fallback) {
     if (const std::optional<char> byte = byte_of(text)) {
@@ -105,6 +107,11 @@ std::string StreamDecoder::push(TokenId id) {
     }
   }
   return release(text);
+}
+
+bool StreamDecoder::is_skipped(TokenId id) const {
+  return skip_special_ && tokenizer_->is_special(id) &&
+         std::find(shown_.begin(), shown_.end(), id) == shown_.end();
 }
 
 std::string StreamDecoder::finish() {

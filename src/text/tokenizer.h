@@ -6,6 +6,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "text/tokenizer_added.h"
@@ -93,10 +94,12 @@ class Tokenizer {
 /// all the ids, and each is well-formed UTF-8.
 class StreamDecoder {
  public:
-  /// `tokenizer` must outlive the decoder.
-  explicit StreamDecoder(const Tokenizer& tokenizer, bool skip_special_tokens = false)
+  /// `tokenizer` must outlive the decoder. `shown`: special tokens that are not skipped.
+  explicit StreamDecoder(const Tokenizer& tokenizer, bool skip_special_tokens = false,
+                         std::vector<TokenId> shown = {})
       : tokenizer_(&tokenizer),
         skip_special_(skip_special_tokens),
+        shown_(std::move(shown)),
         strip_left_(tokenizer.decoder_.strip_count) {}
 
   /// The text that is certain with this token. Byte tokens are held until another token ends
@@ -107,10 +110,12 @@ class StreamDecoder {
   std::string finish();
 
  private:
+  bool is_skipped(TokenId id) const;
   std::string release(std::string_view text);
 
   const Tokenizer* tokenizer_;
   bool skip_special_;
+  std::vector<TokenId> shown_;
   std::size_t strip_left_;
   std::string bytes_;  // of the byte tokens since the last other one
 };

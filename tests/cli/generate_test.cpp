@@ -187,6 +187,48 @@ TEST(GenerateCommand, ChatThinksWithinItsBudget) {
   EXPECT_EQ(off["reasoning"], "");
 }
 
+// A copy of the demo model with a token that is a whole call.
+TEST(GenerateCommand, CallsAreParsed) {
+  namespace fs = std::filesystem;
+  const fs::path folder = fs::path(testing::TempDir()) / "zaya-tool-model";
+  fs::remove_all(folder);
+  fs::copy(demo_model(), folder);
+  const std::string call =
+      "Hm.\n<zyphra_tool_call>\n<function=f>\n<parameter=a>\n5\n</parameter>\n</function>\n"
+      "</zyphra_tool_call>";
+  std::string tokenizer = read_file(folder / "tokenizer.json");
+  const std::string tag = "\"<zyphra_tool_response>\"";
+  for (auto at = tokenizer.find(tag); at != std::string::npos; at = tokenizer.find(tag, at)) {
+    tokenizer.replace(at, tag.size(), Json(call).dump());
+  }
+  write_file(folder / "tokenizer.json", tokenizer);
+  write_file(folder / "tools.json", R"([{"type": "function", "function": {"name": "f",
+      "parameters": {"type": "object", "properties": {"a": {"type": "integer"}}}}}])");
+  const auto generate = [&](const std::vector<std::string>& more) {
+    std::vector<std::string> arguments = {
+        "generate", folder.string(), "--chat", "--no-think",   "--json", "Hello", "-n",
+        "1",        "--seed",        "5",      "--logit-bias", "103=100"};
+    arguments.insert(arguments.end(), more.begin(), more.end());
+    const RunResult r = run(arguments);
+    EXPECT_EQ(r.exit_code, 0) << r.err;
+    return parse_json(r.out, "stdout");
+  };
+  const Json plain = generate({});
+  EXPECT_EQ(plain["text"], call);
+  EXPECT_FALSE(plain.contains("tool_calls"));
+  const Json parsed = generate({"--tools", (folder / "tools.json").string()});
+  EXPECT_EQ(parsed["text"], "Hm.");
+  ASSERT_EQ(parsed["tool_calls"].size(), 1U);
+  EXPECT_EQ(parsed["tool_calls"][0]["function"], (Json{{"name", "f"}, {"arguments", "{\"a\":5}"}}));
+  EXPECT_GT(parsed["usage"]["prompt_tokens"], plain["usage"]["prompt_tokens"]);
+
+  write_file(folder / "tools.json", R"({"name": "f"})");
+  expect_failure(run({"generate", folder.string(), "--chat", "--tools",
+                      (folder / "tools.json").string(), "Hello"}),
+                 1, "tools: wrong JSON type: expected a list of functions");
+  fs::remove_all(folder);
+}
+
 TEST(GenerateCommand, APromptPastTheContextIsAClearError) {
   std::string ids = "5";
   for (int i = 1; i < 5000; ++i) ids += ",5";
@@ -218,6 +260,7 @@ TEST(GenerateCommand, WrongUsageIsTold) {
   usage({"--tokens", "5", "--logprobs", "2"}, "--json");
   usage({"--tokens", "5", "--chat"}, "--chat");
   usage({"--prompt", "5", "--system", "x"}, "--chat");
+  usage({"--prompt", "5", "--tools", "x.json"}, "--chat");
   usage({"--prompt", "5", "--no-such-option"}, "--no-such-option");
   expect_failure(run({"generate"}), 2, "model");
 }

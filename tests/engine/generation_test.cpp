@@ -7,6 +7,7 @@
 #include <gtest/gtest.h>
 
 #include "base/json.h"
+#include "text/output_parser.h"
 #include "zaya/error.h"
 
 namespace zaya {
@@ -217,6 +218,33 @@ TEST(Generation, FindsTagsInTheTextWhereTheTokenizerHasNone) {
   EXPECT_EQ(forced.reasoning, "aa!");
   EXPECT_EQ(forced.answer.find_first_not_of('a'), std::string::npos);
   EXPECT_FALSE(forced.answer.empty());
+}
+
+TEST(Generation, CallsAreTextEvenWhereTheirTagsAreSpecialTokens) {
+  const auto path = std::filesystem::path(ZAYA_SOURCE_DIR) / "models/random-tiny/tokenizer.json";
+  Json json = read_json_file(path);
+  for (Json& token : json["added_tokens"]) {
+    if (token["content"].get<std::string>().find("zyphra") != std::string::npos) {
+      token["special"] = true;
+    }
+  }
+  ModelText model = tiny();
+  model.tokenizer = std::make_shared<Tokenizer>(Tokenizer::parse(json.dump(), "test"));
+  ASSERT_TRUE(model.tokenizer->is_special(101));
+  const std::string call =
+      "<zyphra_tool_call>\n<function=f>\n<parameter=a>\n<think>\n</parameter>\n</function>\n"
+      "</zyphra_tool_call>";
+  const auto script = ids(call) + std::vector{kTurnEnd};
+  EXPECT_EQ(run(model, {}, kPrompt, script).answer, call);
+  EXPECT_EQ(run(model, {}, kPrompt, script, /*split=*/false).answer.find("zyphra"),
+            std::string::npos);
+
+  OutputParser parser({.tools = std::make_shared<ToolSet>(Json{{{"name", "f"}}})});
+  std::string arguments;
+  for (const OutputEvent& event : parser.push({}, run(model, {}, kPrompt, script).answer)) {
+    if (event.kind == OutputEvent::Kind::arguments) arguments += event.text;
+  }
+  EXPECT_EQ(arguments, R"({"a":"<think>"})");
 }
 
 TEST(Generation, WorksOnIdsAloneWithoutATokenizer) {

@@ -122,6 +122,24 @@ TEST(OutputText, TagsAreFoundInTextWhereTheyAreNoTokens) {
                         {.answer = "<think>a", .inside = true});
 }
 
+TEST(OutputText, TagsWithinACallAreText) {
+  const std::string call = "<zyphra_tool_call>\n<think>x</think></zyphra_tool_call>";
+  const OutputText::Options in_text = {.inside = true, .split = true, .tags_are_tokens = false};
+  expect_at_every_split(in_text, "a</think>" + call + "<think>b",
+                        {.reasoning = "ab", .answer = call, .inside = true});
+  // A call in the reasoning does not keep it open.
+  expect_at_every_split(in_text, "a<zyphra_tool_call></think>b",
+                        {.reasoning = "a<zyphra_tool_call>", .answer = "b"});
+  EXPECT_EQ(show({.split = true}, {"<zyphra_tool", "_call>\n", "<think>", "x", "</think>",
+                                   "</zyphra_tool_call>", "<think>", "b"}),
+            (Shown{.reasoning = "b", .answer = call, .inside = true}));
+  // Their spelling is text even where decoding leaves the tokens out.
+  OutputText text({.split = true});
+  EXPECT_EQ(text.push("<zyphra_tool_call>").answer, "<zyphra_tool_call>");
+  EXPECT_EQ(text.push_tag(OutputText::Tag::open, "").answer, "<think>");
+  EXPECT_FALSE(text.inside());
+}
+
 TEST(OutputText, StopStringsReachOverTags) {
   EXPECT_EQ(show({.stop = {"</think>"}, .inside = true, .split = true}, {"a", "</think>", "b"}),
             (Shown{.reasoning = "a", .stopped = true}));

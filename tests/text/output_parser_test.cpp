@@ -355,6 +355,8 @@ TEST(OutputParser, CutCallsAreClosed) {
   // Before the name is known there is no call, and nothing to show.
   EXPECT_EQ(parse("So:\n<zyphra_tool_call>\n<function=get_wea", true), (Said{.content = "So:\n"}));
   EXPECT_EQ(parse("<zyphra_tool_call>", true), Said{});
+  EXPECT_EQ(parse("a <", true), (Said{.content = "a <"}));
+  EXPECT_EQ(parse("a <function=get_wea", true), (Said{.content = "a <function=get_wea"}));
   EXPECT_EQ(parse(call("now", "") + "\n<zyphra_tool_call>\n<fun", true),
             (Said{.calls = {{"now", Json::object()}}}));
   EXPECT_EQ(parse("<zyphra_tool_call>\n{\"name\": \"get_weather\", \"arguments\": {\"city\": "

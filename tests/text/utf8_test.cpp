@@ -60,5 +60,23 @@ TEST(Utf8, KnowsSpacesAndWordCharacters) {
   }
 }
 
+TEST(Utf8, PiecesGiveTheSameReplacements) {
+  const std::string text =
+      "a\xc3\xa9\xf0\x9f\x98\x80\xff\xe2\x82(\xf0\x9f\xc3\xed\xa0\x80\xc0\x80\xf4\x8f";
+  for (std::size_t i = 0; i <= text.size(); ++i) {
+    for (std::size_t k = i; k <= text.size(); ++k) {
+      Utf8Stream stream;
+      std::string out = stream.push(text.substr(0, i));
+      out += stream.push(text.substr(i, k - i));
+      out += stream.push(text.substr(k));
+      out += stream.finish();
+      EXPECT_EQ(out, replace_invalid_utf8(text)) << i << ' ' << k;
+    }
+  }
+  Utf8Stream stream;
+  EXPECT_EQ(stream.push("a\xf0\x9f\x98"), "a");
+  EXPECT_EQ(stream.push("\x80"), "\xf0\x9f\x98\x80");
+}
+
 }  // namespace
 }  // namespace zaya

@@ -171,9 +171,8 @@ bool begins_tag(std::string_view text) {
 }
 
 std::string meant_string(std::string_view text) {
-  if (text.starts_with('"')) {
-    if (auto inner = unquoted(text)) return *std::move(inner);
-  }
+  // What only begins with a quote is code or prose, whose tags are what they are.
+  if (text.starts_with('"')) return unquoted(text).value_or(std::string(text));
   if (auto lines = with_line_breaks(text)) return *std::move(lines);
   return std::string(text);
 }

@@ -3,13 +3,13 @@
 #include <cstddef>
 #include <memory>
 #include <optional>
-#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "text/output_event.h"
-#include "text/tools/arguments.h"
+#include "text/tools/call_opening.h"
+#include "text/tools/call_writer.h"
 #include "text/tools/literal.h"
 #include "text/tools/lookahead.h"
 #include "text/tools/tool_set.h"
@@ -31,7 +31,8 @@ namespace zaya {
 /// depend on the pieces that went in.
 class ToolCallReader {
  public:
-  explicit ToolCallReader(std::shared_ptr<const ToolSet> tools) : tools_(std::move(tools)) {}
+  explicit ToolCallReader(std::shared_ptr<const ToolSet> tools)
+      : tools_(tools), writer_(std::move(tools)) {}
 
   /// `text` must be well-formed UTF-8.
   void push(std::string_view text, std::vector<OutputEvent>& events);
@@ -46,28 +47,15 @@ class ToolCallReader {
 
  private:
   enum class State { text, body, value, bracketed, after_call };
-  enum class Wrapper { none, zyphra, other };
-  enum class Form { tags, keywords, json };
-
-  struct Opening {
-    Wrapper wrapper = Wrapper::none;
-    Form form = Form::tags;
-    std::string name = {};
-    std::size_t length = 0;  // up to the body, or to the bracket
-  };
-  // An argument that is being read.
-  struct Argument {
-    std::string name;
-    ArgumentValue value;
-    bool nested;         // <name>, <value> rather than <parameter=NAME>
-    bool again;          // there is one of this name already
-    bool begun = false;  // its key was given out
-    int functions = 0;   // calls inside of the value that are open
+  // Where the text of an argument ends.
+  struct Value {
+    bool nested = false;  // at </value> rather than </parameter>
+    int functions = 0;    // calls inside of it that are open
     int wrappers = 0;
   };
   // A part in brackets, which is read as a whole.
   struct Bracketed {
-    Opening opening;       // its bracket is at opening.length
+    CallOpening opening;   // its bracket is at opening.length
     bool is_body = false;  // the arguments of a call that has begun
     BracketFinder finder = {};
     std::size_t read = 0;  // bytes that the finder has seen
@@ -77,33 +65,25 @@ class ToolCallReader {
   bool step();
   bool step_text();
   bool step_body();
+  bool pass_garbage();
   bool step_parameter(Lookahead look);
   bool step_value();
-  bool step_literal(std::string_view rest);
+  bool step_literal(std::string_view text);
   bool step_bracketed();
   bool step_after_call();
 
   Lookahead look() const { return {rest(), last_}; }
   std::string_view rest() const { return std::string_view(held_).substr(position_); }
-  std::optional<Opening> opening(Lookahead& look, Wrapper outer) const;
-  bool function(Lookahead& look, Opening& opening) const;
-  bool cut_in_opening(Wrapper outer) const;
+  bool cut_in_opening(CallWrapper outer) const;
   bool ends_value(Lookahead& look, std::size_t& passed) const;
   bool begins_other_parameter(Lookahead look) const;
-  void start(const Opening& opening);
+  void start(const CallOpening& opening);
   void resolve(const Bracketed& part, bool whole);
-  bool resolve_keywords(const Opening& opening, std::string_view inner, bool whole);
-  bool resolve_json_call(const Opening& opening, const Json& json, bool whole);
-
-  void add(OutputEvent::Kind kind, std::string_view text = {}, bool complete = false);
-  void begin_call(const std::string& name);
+  bool resolve_keywords(const CallOpening& opening, std::string_view inner, bool whole);
+  bool resolve_json(const CallOpening& opening, const Json& json, bool whole);
+  void begin_call(const CallOpening& opening, const std::string& name);
   void end_call(bool complete);
-  void begin_argument(std::string name, bool nested);
-  void add_value(std::string_view json);
-  void end_argument(bool cut);
-  void add_members(const Json& object);
-  void begin_key(const std::string& name);
-  bool close_wrapper(Lookahead& look) const;
+  void begin_value(std::string name, bool nested);
   void pass_text(std::size_t bytes);
 
   std::shared_ptr<const ToolSet> tools_;
@@ -116,12 +96,11 @@ class ToolCallReader {
   std::size_t base_ = 0;  // where held_ begins
   std::optional<std::size_t> first_call_;
 
+  CallWriter writer_;
   State state_ = State::text;
-  Wrapper wrapper_ = Wrapper::none;
-  std::size_t calls_ = 0;
-  const Tool* tool_ = nullptr;
-  std::set<std::string, std::less<>> given_;  // arguments of this call
-  std::optional<Argument> argument_;
+  CallWrapper wrapper_ = CallWrapper::none;
+  bool body_begins_ = false;  // nothing of the call's body was read yet
+  Value value_;
   std::optional<Bracketed> bracketed_;
 };
 
