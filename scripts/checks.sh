@@ -51,7 +51,7 @@ run_tests() {
   local dir=$root/build options=(-DZAYA_TESTS=ON)
   if [[ $1 == sanitize ]]; then
     dir=$root/build-sanitize
-    options+=(-DZAYA_SANITIZE=ON)
+    options+=(-DZAYA_SANITIZE=ON -DZAYA_WEB=OFF)
     export UBSAN_OPTIONS=print_stacktrace=1
     export LSAN_OPTIONS=suppressions=$root/scripts/leaks.txt:print_suppressions=0
   fi
@@ -125,7 +125,7 @@ run_lint() {
   done
   # clang-tidy cannot read a precompiled header and the compiler does not need it here.
   configure "$dir" -DCMAKE_CXX_COMPILER=clang++ -DCMAKE_BUILD_TYPE=Debug -DZAYA_TESTS=ON \
-    -DZAYA_FUZZ=ON -DCMAKE_DISABLE_PRECOMPILE_HEADERS=ON '-DCMAKE_CXX_CLANG_TIDY=clang-tidy;--quiet'
+    -DZAYA_FUZZ=ON -DZAYA_WEB=OFF -DCMAKE_DISABLE_PRECOMPILE_HEADERS=ON '-DCMAKE_CXX_CLANG_TIDY=clang-tidy;--quiet'
   local log=$dir/build.log broken problems
   build "$dir" -k 0 || say "clang-tidy or clang found problems"
   broken=$(grep -c '^FAILED: ' "$log" || true)
@@ -138,7 +138,7 @@ run_lint() {
 # run_fuzz SECONDS: new inputs are kept in build-fuzz/corpus, findings in build-fuzz/findings.
 run_fuzz() {
   local dir=$root/build-fuzz source name seeds log passed=0 failed=0
-  configure "$dir" -DCMAKE_CXX_COMPILER=clang++ -DZAYA_TESTS=ON -DZAYA_FUZZ=ON
+  configure "$dir" -DCMAKE_CXX_COMPILER=clang++ -DZAYA_TESTS=ON -DZAYA_FUZZ=ON -DZAYA_WEB=OFF
   build_or_finish "$dir" fuzzers
   mkdir -p "$dir/findings"
   for source in "$root"/tests/fuzz/*.cpp; do

@@ -83,6 +83,21 @@ install_web() {
   touch "$installed"
 }
 
+# install_clients DIR: tests/clients with what its lockfile names, for the tests of the server.
+install_clients() {
+  mkdir -p "$1"
+  local fresh=''
+  cmp -s "$root/tests/clients/package-lock.json" "$1/package-lock.json" && [[ -e $1/complete ]] &&
+    fresh=1
+  cp "$root"/tests/clients/*.mjs "$root"/tests/clients/package*.json "$root"/tests/clients/.npmrc "$1"
+  [[ -n $fresh ]] && return
+  say "fetching the clients of tests/clients"
+  rm -f "$1/complete"
+  npm --prefix "$1" ci --ignore-scripts --no-audit --no-fund --loglevel=error >&2 ||
+    die "could not fetch the clients of tests/clients"
+  touch "$1/complete"
+}
+
 # configure DIR OPTIONS...: runs CMake when DIR is new or the options are not what it was made with.
 configure() {
   local dir=$1

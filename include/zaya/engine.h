@@ -2,6 +2,7 @@
 
 #include <cstddef>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -23,6 +24,17 @@ struct EngineOptions {
   /// Whether generation_config.json of the model folder is read: defaults of sampling, and tokens
   /// that end an output.
   bool generation_config = true;
+  /// Most tokens of a prompt and its output. None: what the model was made for, which is the most.
+  std::optional<std::size_t> context = {};
+};
+
+/// What an engine was busy with after its last step.
+struct EngineStatus {
+  std::size_t running = 0;           ///< choices that hold memory
+  std::size_t waiting = 0;           ///< choices that wait for memory or a place
+  std::size_t cached_sequences = 0;  ///< finished ones, kept for their prefixes
+  std::size_t kv_pages = 0;          ///< in use, those of cached sequences included
+  std::size_t kv_bytes = 0;          ///< of these pages
 };
 
 /// One message of a conversation.
@@ -80,6 +92,8 @@ class Engine {
   /// Ends all choices of a request, at the next step; each gets its last event. Nothing happens if
   /// there is no such request.
   void cancel(RequestId request);
+
+  EngineStatus status() const;
 
   /// For the other parts of zaya.cpp, which know these types.
   const ModelConfig& config() const;

@@ -58,9 +58,10 @@ struct RequestStats {
   std::size_t prompt_tokens = 0;
   std::size_t cached_tokens = 0;  ///< of the prompt, found in the prefix cache or in its siblings
   std::size_t output_tokens = 0;
-  std::size_t drafted_tokens = 0;   ///< by speculation (SamplingParams::draft_tokens), checked
-  std::size_t accepted_tokens = 0;  ///< of those, right: they took no step of their own
-  std::size_t preemptions = 0;      ///< times it gave its memory to another and was computed again
+  std::size_t reasoning_tokens = 0;  ///< of the output, without the tags
+  std::size_t drafted_tokens = 0;    ///< by speculation (SamplingParams::draft_tokens), checked
+  std::size_t accepted_tokens = 0;   ///< of those, right: they took no step of their own
+  std::size_t preemptions = 0;       ///< times it gave its memory to another and was computed again
 };
 
 /// What happened to one choice of a request.
@@ -71,8 +72,9 @@ struct RequestEvent {
   // The last event of a choice has these:
   std::optional<FinishReason> finish = {};  ///< cancelled, too, when it failed
   RequestStats stats = {};
-  TextPiece rest = {};     ///< text that no token brought, when it was cancelled or failed
-  std::string error = {};  ///< what went wrong; empty unless it failed
+  std::string stop_string = {};  ///< what ended it, if it was a stop string
+  TextPiece rest = {};           ///< text that no token brought, when it was cancelled or failed
+  std::string error = {};        ///< what went wrong; empty unless it failed
 };
 
 /// A loaded LoRA adapter, which requests may name.

@@ -8,6 +8,8 @@
 #include <thread>
 #include <utility>
 
+#include <fmt/format.h>
+
 #include "base/process.h"
 #include "checkpoint/hub.h"
 #include "engine/model_text.h"
@@ -31,6 +33,22 @@ RunnerOptions with_memory(RunnerOptions options, const Checkpoint& checkpoint) {
   return options;
 }
 
+std::shared_ptr<const ModelText> load_text(const std::filesystem::path& folder,
+                                           const ModelConfig& config,
+                                           const EngineOptions& options) {
+  ModelText text = load_model_text(folder, config, options.generation_config);
+  if (options.context) {
+    if (*options.context < 2 || *options.context > text.context) {
+      throw Error({.where = "context",
+                   .what = "not a length that the model has",
+                   .expected = fmt::format("2 to {} tokens", text.context),
+                   .found = fmt::format("{}", *options.context)});
+    }
+    text.context = *options.context;
+  }
+  return std::make_shared<const ModelText>(std::move(text));
+}
+
 }  // namespace
 
 class Engine::Impl {
@@ -48,6 +66,7 @@ class Engine::Impl {
 
   RequestId submit(Request request);
   void cancel(RequestId request);
+  EngineStatus status() const;
   Scheduler& scheduler() { return scheduler_; }
   /// Has the thread see to what the scheduler was told.
   void wake();
@@ -56,8 +75,7 @@ class Engine::Impl {
   Impl(std::filesystem::path folder, const std::shared_ptr<const Checkpoint>& checkpoint,
        const Options& options)
       : folder_(std::move(folder)),
-        text_(std::make_shared<const ModelText>(
-            load_model_text(folder_, checkpoint->config(), options.generation_config))),
+        text_(load_text(folder_, checkpoint->config(), options)),
         runner_(checkpoint, with_memory(options.runner, *checkpoint)),
         scheduler_(runner_, text_, options.scheduler),
         thread_([this] { run(); }) {}
@@ -70,8 +88,9 @@ class Engine::Impl {
   mutable std::optional<ChatTemplate> template_;
   Runner runner_;
   Scheduler scheduler_;
-  std::mutex lock_;
+  mutable std::mutex lock_;
   std::condition_variable changed_;
+  EngineStatus status_;
   bool work_ = false;
   bool stop_ = false;
   std::thread thread_;  // last: it uses all of the above
@@ -103,6 +122,17 @@ void Engine::Impl::cancel(RequestId request) {
   wake();
 }
 
+EngineStatus Engine::Impl::status() const {
+  EngineStatus status;
+  {
+    const std::lock_guard lock(lock_);
+    status = status_;
+  }
+  status.kv_pages = runner_.pages().pages_in_use();
+  status.kv_bytes = runner_.pages().bytes_in_use();
+  return status;
+}
+
 void Engine::Impl::wake() {
   {
     const std::lock_guard lock(lock_);
@@ -117,8 +147,12 @@ void Engine::Impl::run() {
     return std::pair(std::exchange(work_, false), stop_);
   };
   while (!take_flags().second) {
-    if (scheduler_.step()) continue;
+    const bool stepped = scheduler_.step();
     std::unique_lock lock(lock_);
+    status_.running = scheduler_.running();
+    status_.waiting = scheduler_.waiting();
+    status_.cached_sequences = scheduler_.cached();
+    if (stepped) continue;
     changed_.wait(lock, [&] { return work_ || stop_; });
   }
   do {  // an event may submit another request
@@ -181,6 +215,10 @@ RequestId Engine::submit(Request request) {
 
 void Engine::cancel(RequestId request) {
   impl_->cancel(request);
+}
+
+EngineStatus Engine::status() const {
+  return impl_->status();
 }
 
 const ModelConfig& Engine::config() const {

@@ -69,6 +69,12 @@ RequestId Scheduler::submit(Request request) {
                  .expected = fmt::format("1 to {}", kMostChoices),
                  .found = std::to_string(request.n)});
   }
+  if (request.prompt.size() >= text_->context) {  // less than the model's own, maybe
+    throw Error({.where = "prompt",
+                 .what = "too long for the context",
+                 .expected = fmt::format("at most {} tokens", text_->context - 1),
+                 .found = fmt::format("{} tokens", request.prompt.size())});
+  }
   // No output is longer than the context leaves room for, whatever max_tokens says.
   const std::size_t context = text_->context - request.prompt.size();
   const std::size_t wanted =
@@ -432,6 +438,8 @@ void Scheduler::end(Choices& in, Choices::iterator choice, RequestEvent event) {
   stats.prefill_seconds = seconds(started, first);
   stats.decode_seconds = seconds(first, now);
   stats.output_tokens = choice->generation.tokens().size();
+  stats.reasoning_tokens = choice->generation.reasoning_tokens();
+  if (const std::string* stop = choice->generation.stop_string()) event.stop_string = *stop;
   event.stats = stats;
   if (choice->sequence) keep(std::move(*choice->sequence));
   // Those that wait to fork from it need another to read the prompt.

@@ -62,6 +62,8 @@ class Scheduler {
   /// Choices that hold memory, and choices that wait.
   std::size_t running() const { return running_.size(); }
   std::size_t waiting() const { return waiting_.size(); }
+  /// Finished sequences that are kept for their prefixes.
+  std::size_t cached() const { return cache_.size(); }
   /// Lets all cached prefixes go.
   void clear_cache();
 

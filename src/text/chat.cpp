@@ -96,7 +96,7 @@ ChatTemplate ChatTemplate::builtin() {
   return out;
 }
 
-ChatTemplate ChatTemplate::load(const fs::path& folder) {
+ChatTemplate ChatTemplate::load(const fs::path& folder, const fs::path& file) {
   if (!fs::is_directory(folder)) {
     throw Error({.where = folder.string(), .what = "no such model folder"});
   }
@@ -125,12 +125,12 @@ ChatTemplate ChatTemplate::load(const fs::path& folder) {
       out.add(name, named.string("template"), fmt::format("{} '{}'", where, name));
     }
   };
-  const fs::path jinja_path = folder / "chat_template.jinja";
+  const fs::path jinja_path = file.empty() ? folder / "chat_template.jinja" : file;
   const auto has_template = [](const std::optional<Json>& json) {
     return json && json->is_object() && json->contains("chat_template") &&
            !json->at("chat_template").is_null();
   };
-  if (fs::exists(jinja_path)) {
+  if (!file.empty() || fs::exists(jinja_path)) {
     out.add("default", read_file(jinja_path, kMaxTemplateBytes), jinja_path.string());
   } else if (has_template(config)) {
     add_all(config->at("chat_template"), config_path.string() + ": chat_template");

@@ -27,8 +27,10 @@ class ChatTemplate {
   /// tokenizer_config.json (one template, or several with names: `default`, and `tool_use` for
   /// requests with tools), else chat_template.json, else the built-in ZAYA1 template, of which
   /// notes() then tells. Special tokens come from tokenizer_config.json and
-  /// special_tokens_map.json. Throws Error on a malformed file, naming template and line.
-  static ChatTemplate load(const std::filesystem::path& folder);
+  /// special_tokens_map.json. `file`, if there is one, is the template instead. Throws Error on a
+  /// malformed file, naming template and line.
+  static ChatTemplate load(const std::filesystem::path& folder,
+                           const std::filesystem::path& file = {});
   /// The built-in ZAYA1 template.
   static ChatTemplate builtin();
 

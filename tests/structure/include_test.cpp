@@ -24,7 +24,8 @@ const std::map<std::string, std::set<std::string>> kStandsOn = {
     {"cache", {"model"}},
     {"text", {"base"}},
     {"engine", {"model", "cache", "text"}},
-    {"cli", {"engine"}},
+    {"server", {"engine"}},
+    {"cli", {"server"}},
 };
 
 // The public headers, include/zaya: which folder of src/ each is part of. What may include that
