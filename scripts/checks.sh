@@ -16,37 +16,46 @@ build_or_finish() {
   }
 }
 
-# test_web: the page is built, and its unit tests run in Node. Sets web_passed and
-# web_failed.
-test_web() {
-  local log=$root/build/web.log
-  web_passed=0 web_failed=0
-  if ! command -v npm >/dev/null; then
-    say "there is no npm, so the web page is not tested"
-    return
-  fi
-  install_web
-  say "testing the web page"
-  if ! (cd "$root/web" && node build.mjs) >"$log" 2>&1; then
-    cat "$log"
-    web_failed=1
-    return
-  fi
-  # Not yet the tests in a browser (npm run e2e): on a loaded machine one of them presses keys before
-  # the page is ready for them.
-  node "$root/web/tests/run.mjs" unit >"$log" 2>&1 || true
+# count_node LOG COMMAND...: runs tests of Node's runner, whose last line is "N passed, N failed", and
+# adds that to node_passed and node_failed.
+count_node() {
+  local log=$1
+  shift
+  "$@" >"$log" 2>&1 || true
   if [[ $(tail -n 1 "$log") =~ ^([0-9]+)\ passed,\ ([0-9]+)\ failed$ ]]; then
-    web_passed=$((web_passed + BASH_REMATCH[1])) web_failed=$((web_failed + BASH_REMATCH[2]))
+    node_passed=$((node_passed + BASH_REMATCH[1])) node_failed=$((node_failed + BASH_REMATCH[2]))
     # The runner repeats at the end what failed.
     sed -n '/failing tests:$/,$p' "$log"
   else
     tail -n 60 "$log"
-    web_failed=$((web_failed + 1))
+    node_failed=$((node_failed + 1))
   fi
 }
 
+# test_web: the page is built, and its unit tests run in Node.
+test_web() {
+  local log=$root/build/web.log
+  install_locked web
+  say "testing the web page"
+  if ! (cd "$root/web" && node build.mjs) >"$log" 2>&1; then
+    cat "$log"
+    node_failed=$((node_failed + 1))
+    return
+  fi
+  # Not yet the tests in a browser (npm run e2e): on a loaded machine one of them presses keys before
+  # the page is ready for them.
+  count_node "$log" node "$root/web/tests/run.mjs" unit
+}
+
+# test_clients: clients that people point at the server, as they are in npm.
+test_clients() {
+  install_locked tests/server/clients
+  say "testing the server with its clients"
+  count_node "$root/build/clients.log" node "$root/tests/server/clients/run.mjs" "$root/build/bin/zaya"
+}
+
 # run_tests plain|sanitize FILTER: all test programs side by side, counted by their single cases; and
-# the web page, unless a filter asks for less.
+# what is tested in Node, unless a filter asks for less.
 run_tests() {
   local dir=$root/build options=(-DZAYA_TESTS=ON)
   if [[ $1 == sanitize ]]; then
@@ -58,8 +67,15 @@ run_tests() {
   configure "$dir" "${options[@]}"
   build_or_finish "$dir"
 
-  local web_passed=0 web_failed=0
-  if [[ $1 == plain && $2 == '*' ]]; then test_web; fi
+  local node_passed=0 node_failed=0
+  if [[ $1 == plain && $2 == '*' ]]; then
+    if command -v npm >/dev/null; then
+      test_web
+      test_clients
+    else
+      say "there is no npm, so the web page is not tested, nor the server with its clients"
+    fi
+  fi
 
   local results=$dir/results
   rm -rf "$results"
@@ -67,7 +83,7 @@ run_tests() {
   cd "$dir" || exit
   GTEST_OUTPUT="xml:$results/" GTEST_BRIEF=1 GTEST_FILTER=$2 ctest \
     -j "$(nproc)" --timeout 1500 --output-on-failure --output-junit "$results/ctest.xml" || true
-  count_results "$results" "$web_passed" "$web_failed"
+  count_results "$results" "$node_passed" "$node_failed"
 }
 
 # count_results DIR PASSED FAILED: ctest knows the programs, GoogleTest's own files the cases of each.
@@ -115,7 +131,7 @@ run_lint() {
   done
 
   if command -v npm >/dev/null; then
-    install_web
+    install_locked web
     if (cd web && node node_modules/typescript/bin/tsc); then passed=$((passed + 1)); else failed=$((failed + 1)); fi
   fi
 

@@ -72,30 +72,15 @@ install_npm() {
   done < <(packages test npm)
 }
 
-# install_web: the packages of web/ that its lockfile names, its tests' too. Their install scripts are
-# not run.
-install_web() {
-  local installed=$root/web/node_modules/.package-lock.json
-  [[ $installed -nt $root/web/package-lock.json ]] && return
-  say "fetching the packages of web/"
-  (cd "$root/web" && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error >&2) ||
-    die "could not fetch the packages of web/"
+# install_locked FOLDER: the packages that the lockfile of a folder of ours names, those for its tests
+# too. Their install scripts are not run.
+install_locked() {
+  local installed=$root/$1/node_modules/.package-lock.json
+  [[ $installed -nt $root/$1/package-lock.json ]] && return
+  say "fetching the packages of $1/"
+  (cd "$root/$1" && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error >&2) ||
+    die "could not fetch the packages of $1/"
   touch "$installed"
-}
-
-# install_clients DIR: tests/clients with what its lockfile names, for the tests of the server.
-install_clients() {
-  mkdir -p "$1"
-  local fresh=''
-  cmp -s "$root/tests/clients/package-lock.json" "$1/package-lock.json" && [[ -e $1/complete ]] &&
-    fresh=1
-  cp "$root"/tests/clients/*.mjs "$root"/tests/clients/package*.json "$root"/tests/clients/.npmrc "$1"
-  [[ -n $fresh ]] && return
-  say "fetching the clients of tests/clients"
-  rm -f "$1/complete"
-  npm --prefix "$1" ci --ignore-scripts --no-audit --no-fund --loglevel=error >&2 ||
-    die "could not fetch the clients of tests/clients"
-  touch "$1/complete"
 }
 
 # configure DIR OPTIONS...: runs CMake when DIR is new or the options are not what it was made with.

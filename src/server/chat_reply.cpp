@@ -6,7 +6,7 @@ namespace zaya {
 namespace {
 
 Json logprob_entry(const ModelText& text, const TokenLogprob& t) {
-  const std::string bytes = token_bytes(text, t.id);
+  const std::string bytes = tokenizer_of(text).token_bytes(t.id);
   Json list = Json::array();
   for (const char c : bytes) list.push_back(static_cast<unsigned char>(c));
   return {{"token", token_text(text, t.id)}, {"logprob", t.logprob}, {"bytes", std::move(list)}};

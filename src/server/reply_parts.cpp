@@ -1,8 +1,6 @@
 #include "server/reply_parts.h"
 
-#include <charconv>
 #include <chrono>
-#include <cstring>
 
 #include <fmt/format.h>
 
@@ -73,20 +71,6 @@ const char* openai_finish_reason(FinishReason reason) {
 
 std::string token_text(const ModelText& text, TokenId id) {
   return text.tokenizer ? text.tokenizer->decode({&id, 1}) : std::string();
-}
-
-std::string token_bytes(const ModelText& text, TokenId id) {
-  if (!text.tokenizer) return {};
-  // A byte token is spelled <0xE2>.
-  const std::string_view spelling = text.tokenizer->token(id);
-  if (spelling.size() == 6 && spelling.starts_with("<0x") && spelling.back() == '>') {
-    int byte = 0;
-    const char* digits = spelling.data() + 3;
-    if (std::from_chars(digits, digits + 2, byte, 16).ptr == digits + 2) {
-      return std::string(1, static_cast<char>(byte));
-    }
-  }
-  return token_text(text, id);
 }
 
 std::string sse(const Json& data, const char* name) {

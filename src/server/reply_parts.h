@@ -44,9 +44,8 @@ Json timings_json(const RequestStats& stats);
 /// "stop", "length": OpenAI's words.
 const char* openai_finish_reason(FinishReason reason);
 
-/// One token as text, and the bytes it stands for: those of a character's part are no text alone.
+/// One token as text. Part of a character is none alone: see Tokenizer::token_bytes.
 std::string token_text(const ModelText& text, TokenId id);
-std::string token_bytes(const ModelText& text, TokenId id);
 
 /// An event of a stream: "event: NAME" if there is a name, and the JSON as data.
 std::string sse(const Json& data, const char* name = nullptr);

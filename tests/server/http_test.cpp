@@ -1,9 +1,7 @@
 // The HTTP side of `zaya serve`, through plain sockets: what well-behaved, broken and hostile
 // clients get.
-#include <chrono>
 #include <memory>
 #include <string>
-#include <thread>
 #include <vector>
 
 #include <gtest/gtest.h>
@@ -21,8 +19,13 @@ ServerProcess& server() {
 
 const Json kShort = {{"messages", {{{"role", "user"}, {"content", "Hi"}}}}, {"max_tokens", 4}};
 
-Json long_stream() {
-  return {{"prompt", "a"}, {"max_tokens", 3000}, {"ignore_eos", true}, {"stream", true}};
+/// Outputs that nobody waits for: all of them together take long.
+Json long_stream(int outputs = 8) {
+  return {{"prompt", "a"},
+          {"max_tokens", 3900},
+          {"n", outputs},
+          {"ignore_eos", true},
+          {"stream", true}};
 }
 
 void expect_alive(std::uint16_t port) {
@@ -236,7 +239,7 @@ TEST(Http, ClientsThatLeaveCancelTheirRequests) {
   }
   EXPECT_TRUE(metric_becomes(port, "zaya_outputs_running", 0));
   EXPECT_TRUE(metric_becomes(port, "zaya_kv_pages", 0));
-  EXPECT_TRUE(metric_becomes(port, "zaya_outputs_total{reason=\"cancelled\"}", before + 3));
+  EXPECT_TRUE(metric_becomes(port, "zaya_outputs_total{reason=\"cancelled\"}", before + 24));
 }
 
 TEST(Http, AHalfClosedClientGetsShortAnswersAndCancelsLongOnes) {
@@ -285,22 +288,23 @@ TEST(Http, SlowHeadsAreGivenUp) {
   ServerProcess own({"--header-timeout", "1"});
   Connection c(own.port());
   c.send("GET /health HT");
-  const auto start = std::chrono::steady_clock::now();
   // A byte now and then does not help.
-  for (int i = 0; i < 30 && !c.closed(0.1); ++i) c.send("X");
-  const double seconds =
-      std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-  EXPECT_LT(seconds, 3);
+  int left = 600;
+  while (left > 0 && !c.closed(0.1)) {
+    c.send("X");
+    --left;
+  }
+  EXPECT_GT(left, 0);
   expect_alive(own.port());
 }
 
 TEST(Http, BoundsItsQueue) {
   ServerProcess own({"--max-num-seqs", "1", "--max-queue", "1"});
   Connection running(own.port());
-  running.send(post_text("/v1/completions", long_stream().dump()));
+  running.send(post_text("/v1/completions", long_stream(1).dump()));
   ASSERT_TRUE(running.read_until("data: "));
   Connection waiting(own.port());
-  waiting.send(post_text("/v1/completions", long_stream().dump()));
+  waiting.send(post_text("/v1/completions", long_stream(1).dump()));
   ASSERT_TRUE(waiting.read_until("200 OK"));
   const HttpAnswer refused = post(own.port(), "/v1/completions", {{"prompt", "a"}});
   EXPECT_EQ(refused.status, 429);
@@ -308,9 +312,9 @@ TEST(Http, BoundsItsQueue) {
   EXPECT_EQ(refused.json().at("error").at("type"), "rate_limit_error");
   // One that leaves while it waits makes room.
   waiting.close();
-  EXPECT_TRUE(metric_becomes(own.port(), "zaya_outputs_waiting", 0));
+  EXPECT_TRUE(metric_becomes(own.port(), "zaya_outputs_total{reason=\"cancelled\"}", 1));
   Connection next(own.port());
-  next.send(post_text("/v1/completions", long_stream().dump()));
+  next.send(post_text("/v1/completions", long_stream(1).dump()));
   EXPECT_TRUE(next.read_until("200 OK"));
   running.close();
   EXPECT_TRUE(next.read_until("data: "));
@@ -380,7 +384,6 @@ TEST(Http, ASecondSignalEndsAtOnce) {
   stream.send(post_text("/v1/completions", long_stream().dump()));
   ASSERT_TRUE(stream.read_until("data: "));
   own.signal(SIGTERM);
-  std::this_thread::sleep_for(std::chrono::milliseconds(100));
   own.signal(SIGINT);
   EXPECT_EQ(own.wait(), 0);
   EXPECT_FALSE(stream.receive().complete);

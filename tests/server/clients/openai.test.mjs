@@ -7,7 +7,7 @@ const client = new OpenAI({ baseURL: `${process.env.ZAYA_URL}/v1`, apiKey: "none
 const model = process.env.ZAYA_MODEL;
 const messages = [{ role: "user", content: "Hello" }];
 const short = { model, messages, max_tokens: 24, seed: 7, thinking_token_budget: 4 };
-const endless = { model, messages, max_tokens: 3000, ignore_eos: true, thinking_token_budget: 0 };
+const endless = { model, messages, max_tokens: 3900, n: 8, ignore_eos: true, thinking_token_budget: 0 };
 
 async function metric(name) {
   const text = await (await fetch(`${process.env.ZAYA_URL}/metrics`)).text();
