@@ -24,8 +24,9 @@ const std::map<std::string, std::set<std::string>> kStandsOn = {
     {"cache", {"model"}},
     {"text", {"base"}},
     {"engine", {"model", "cache", "text"}},
+    {"rsa", {"engine"}},
     {"server", {"engine"}},
-    {"cli", {"server"}},
+    {"cli", {"server", "rsa"}},
 };
 
 // The public headers, include/zaya: which folder of src/ each is part of. What may include that

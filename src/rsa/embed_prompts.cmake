@@ -1,0 +1,13 @@
+# cmake -DFOLDER=folder -DOUTPUT=file.cpp -P embed_prompts.cmake: the templates as builtin_prompts().
+file(GLOB files ${FOLDER}/*.jinja)
+list(SORT files)
+set(text "#include \"rsa/prompts.h\"\n\nnamespace zaya::rsa {\n\n")
+string(APPEND text "const std::vector<BuiltinPrompt>& builtin_prompts() {\n")
+string(APPEND text "  static const std::vector<BuiltinPrompt> all = {\n")
+foreach(file ${files})
+  get_filename_component(name ${file} NAME_WE)
+  file(READ ${file} content)
+  string(APPEND text "    {\"${name}\", R\"__(${content})__\"},\n")
+endforeach()
+string(APPEND text "  };\n  return all;\n}\n\n}  // namespace zaya::rsa\n")
+file(WRITE ${OUTPUT} "${text}")
