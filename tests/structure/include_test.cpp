@@ -24,6 +24,7 @@ const std::map<std::string, std::set<std::string>> kStandsOn = {
     {"cache", {"model"}},
     {"text", {"base"}},
     {"engine", {"model", "cache", "text"}},
+    {"answers", {"base"}},
     {"rsa", {"engine"}},
     {"server", {"engine"}},
     {"cli", {"server", "rsa"}},
