@@ -27,7 +27,8 @@ const std::map<std::string, std::set<std::string>> kStandsOn = {
     {"answers", {"base"}},
     {"rsa", {"engine"}},
     {"server", {"engine"}},
-    {"cli", {"server", "rsa"}},
+    {"train", {"checkpoint", "text"}},
+    {"cli", {"server", "rsa", "train"}},
 };
 
 // The public headers, include/zaya: which folder of src/ each is part of. What may include that

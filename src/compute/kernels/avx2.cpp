@@ -17,6 +17,8 @@ namespace {
 Kernels avx2_kernels() {
   Kernels table = make_table(Isa::avx2);
   table.attention = avx2_attention();
+  table.gemm_f32 = avx2_gemm(GemmKind::f32);
+  table.gemm_bf16 = avx2_gemm(GemmKind::bf16);
   table.expand = expand;
   table.round_to_int4 = round_to_int4;
   table.exact = kFloats;

@@ -23,6 +23,8 @@ void expand_avx512(const WeightView& w, std::size_t r, float* out) {
 Kernels avx512_kernels() {
   Kernels table = make_table(Isa::avx512);
   table.attention = avx512_attention();
+  table.gemm_f32 = avx512_gemm(GemmKind::f32);
+  table.gemm_bf16 = avx512_gemm(GemmKind::bf16);
   table.expand = expand;
   table.round_to_int4 = round_to_int4;
   table.exact = kAvx512Floats;

@@ -6,6 +6,7 @@
 #include "base/dtype.h"
 #include "compute/cpu.h"
 #include "compute/kernels/attention.h"
+#include "compute/kernels/gemm.h"
 #include "compute/weight_view.h"
 
 namespace zaya {
@@ -124,6 +125,9 @@ struct Kernels {
   float (*sum_of_squares)(const float* x, std::size_t n) = nullptr;
 
   AttentionKernels attention{};
+
+  GemmKernels gemm_f32{};   ///< operands as they are
+  GemmKernels gemm_bf16{};  ///< operands rounded to bf16
 };
 
 /// The table of one instruction set; the host must have it. `deterministic`: the number of rows

@@ -104,6 +104,8 @@ Kernels scalar_kernels() {
       .swiglu = swiglu,
       .sum_of_squares = sum_of_squares,
       .attention = scalar_attention(),
+      .gemm_f32 = scalar_gemm(GemmKind::f32),
+      .gemm_bf16 = scalar_gemm(GemmKind::bf16),
   };
 }
 

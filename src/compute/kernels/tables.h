@@ -20,6 +20,11 @@ AttentionKernels avx2_attention();
 AttentionKernels avx512_attention();
 AttentionKernels amx_attention();
 
+GemmKernels scalar_gemm(GemmKind kind);
+GemmKernels avx2_gemm(GemmKind kind);
+GemmKernels avx512_gemm(GemmKind kind);
+GemmKernels amx_gemm();  ///< bf16
+
 extern const LinearKernels kScalarFloats;
 extern const LinearKernels kScalarIntegers;
 extern const LinearKernels kAvx2Integers;

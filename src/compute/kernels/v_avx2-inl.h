@@ -5,6 +5,7 @@ struct V {
   using Float = __m256;
   static constexpr std::size_t lanes = 8;
   static constexpr int tile_rows = 2;  // 2 x 4 sums, 4 weights and an input fill 13 of 16 registers
+  static constexpr std::size_t gemm_rows = 6;  // 6 x 2 sums, 2 of b and one of a fill 15 of 16 registers
 
   static __m256i first(std::size_t n) {
     return _mm256_cmpgt_epi32(_mm256_set1_epi32(static_cast<int>(n)),

@@ -5,6 +5,7 @@ struct V {
   using Float = __m512;
   static constexpr std::size_t lanes = 16;
   static constexpr int tile_rows = 6;  // 6 x 4 sums, 4 weights and an input fill 29 of 32 registers
+  static constexpr std::size_t gemm_rows = 12;  // 12 x 2 sums, 2 of b and one of a fill 27 of 32 registers
 
   static __mmask16 first(std::size_t n) {
     return static_cast<__mmask16>(n >= lanes ? 0xffffU : (1U << n) - 1U);

@@ -1,0 +1,115 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+#include "checkpoint/checkpoint.h"
+#include "checkpoint/config.h"
+#include "train/batch.h"
+#include "train/cca.h"
+#include "train/context.h"
+#include "train/experts.h"
+#include "train/head.h"
+#include "train/router.h"
+#include "train/tensors.h"
+
+namespace zaya::train {
+
+struct ModelOptions {
+  /// Keep only the residual stream and the router's state of each layer, and run a layer's forward
+  /// pass again before its backward pass: a third more work for a fraction of the memory.
+  bool recompute = false;
+  double auxiliary_loss = 0;  ///< weight of the routers' load balancing loss
+};
+
+/// A ZAYA1 model that can be trained: parameters and gradients, one arena each, and the forward and
+/// backward passes. The forward pass is that of src/model, over whole documents.
+template <class T>
+class Model {
+ public:
+  Model(ModelConfig config, ModelOptions options, const Kernels& kernels, GemmKind kind,
+        ThreadPool& pool);
+
+  const ModelConfig& config() const { return config_; }
+  const std::vector<TensorInfo>& layout() const { return layout_; }
+  std::vector<T>& parameters() { return parameters_; }
+  const std::vector<T>& parameters() const { return parameters_; }
+  std::vector<T>& gradients() { return gradients_; }
+  const ModelTensors<T>& tensors() { return tensors_; }
+
+  /// Fills the parameters. Throws Error for a quantised checkpoint.
+  void load(const Checkpoint& checkpoint);
+
+  /// Adds to the gradients those of `scale` times the sum of -log p[target]; returns that sum, not
+  /// scaled. `share`: of the auxiliary loss, what part of the step this batch is.
+  double forward_backward(const PackedBatch& batch, T scale, T share = T{1});
+  /// The sum of -log p[target] alone.
+  double evaluate(const PackedBatch& batch);
+
+  /// Rows that each class of each layer's router was given in forward_backward(), recomputation not
+  /// counted: [layers][classes].
+  std::vector<std::vector<std::uint64_t>>& loads() { return loads_; }
+
+  /// Operations of the matrix products of one token, forward and backward, attention within
+  /// documents of `context` tokens included, recomputation not: two a multiply-add.
+  double flops_per_token(std::size_t context) const;
+
+ private:
+  struct LayerActivations {
+    std::vector<T> normed, inverse;  ///< RMSNorm(x)
+    CcaActivations<T> cca;
+    std::vector<T> attended;  ///< [R, H]: what attention adds
+    std::vector<T> middle;    ///< [R, H]: the residual stream between attention and experts
+    std::vector<T> middle_normed, middle_inverse;
+    RouterActivations<T> router;
+    ExpertActivations<T> experts;
+    std::vector<T> mixed;  ///< [R, H]: what the experts add
+  };
+  /// What one layer's passes consist of.
+  struct Layer {
+    Cca<T> cca;
+    Router<T> router;
+    Experts<T> experts;
+  };
+
+  void forward(const PackedBatch& batch);
+  void embed(const PackedBatch& batch);
+  void embed_backward(const PackedBatch& batch, const std::vector<T>& dx);
+  void layer_forward(std::size_t index, const PackedBatch& batch, LayerActivations& a, T* out);
+  void layer_backward(std::size_t index, const PackedBatch& batch, LayerActivations& a, T balance,
+                      std::vector<T>& dx, std::vector<T>& dstate);
+  LayerActivations& activations(std::size_t layer) {
+    return activations_[options_.recompute ? 0 : layer];
+  }
+  const T* carried(std::size_t layer) const {
+    return layer > 0 ? states_[layer - 1].data() : nullptr;
+  }
+  const Rotary<T>& rotary(std::size_t layer) const {
+    return config_.sliding[layer] ? sliding_rotary_ : full_rotary_;
+  }
+  LayerTensors<const T> weights(std::size_t layer) const { return constants_.layers[layer]; }
+
+  ModelConfig config_;
+  ModelOptions options_;
+  std::vector<TensorInfo> layout_;
+  std::vector<T> parameters_;
+  std::vector<T> gradients_;
+  ModelTensors<T> tensors_;
+  ModelTensors<const T> constants_;
+  ModelTensors<T> d_;
+  Context<T> context_;
+  std::vector<Layer> layers_;
+  Head<T> head_;
+  Rotary<T> full_rotary_;
+  Rotary<T> sliding_rotary_;
+
+  std::vector<std::vector<T>> stream_;  ///< [layers + 1][R, H]: what goes into each layer, and out
+  std::vector<std::vector<T>> states_;  ///< [layers][R, N]: of the routers
+  std::vector<LayerActivations> activations_;
+  CcaScratch<T> scratch_;
+  std::vector<T> dblock_, dnormed_, dweight_;
+  std::vector<std::vector<std::uint64_t>> loads_;
+};
+
+}  // namespace zaya::train
