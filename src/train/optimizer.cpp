@@ -1,0 +1,146 @@
+#include "train/optimizer.h"
+
+#include <algorithm>
+#include <cmath>
+#include <utility>
+
+namespace zaya::train {
+namespace {
+
+constexpr std::size_t kPiece = std::size_t{1} << 15;  // numbers of a task
+
+void transpose(const float* from, std::size_t rows, std::size_t cols, float* to) {
+  constexpr std::size_t kBlock = 16;  // of both sides in the cache
+  for (std::size_t i0 = 0; i0 < rows; i0 += kBlock) {
+    for (std::size_t j0 = 0; j0 < cols; j0 += kBlock) {
+      for (std::size_t i = i0; i < std::min(rows, i0 + kBlock); ++i) {
+        for (std::size_t j = j0; j < std::min(cols, j0 + kBlock); ++j) {
+          to[j * rows + i] = from[i * cols + j];
+        }
+      }
+    }
+  }
+}
+
+float* scratch(std::size_t n) {
+  thread_local std::vector<float> memory;
+  if (memory.size() < n) memory.resize(n);
+  return memory.data();
+}
+
+}  // namespace
+
+void newton_schulz(const GemmRunner& gemm, const Ops<float>& ops, float* x, std::size_t rows,
+                   std::size_t cols, float* scratch) {
+  constexpr float kA = 3.4445F;
+  constexpr float kB = -4.7750F;
+  constexpr float kC = 2.0315F;
+  float* a = scratch;
+  float* b = a + rows * rows;
+  float* next = b + rows * rows;
+  const std::size_t n = rows * cols;
+  const float norm = std::sqrt(ops.dot(x, x, n));
+  ops.scale_row(x, 1.0F / (norm + 1e-7F), x, n);
+  for (int i = 0; i < 5; ++i) {
+    gemm.run({rows, rows, cols, {x, cols, 1}, {x, 1, cols}, a, rows, false});
+    gemm.run({rows, rows, rows, {a, rows, 1}, {a, rows, 1}, b, rows, false});
+    ops.combine(kB, a, kC, b, rows * rows);
+    gemm.run({rows, cols, rows, {b, rows, 1}, {x, cols, 1}, next, cols, false});
+    ops.combine(1.0F, next, kA, x, n);
+  }
+}
+
+bool Optimizer::is_matrix(const TensorInfo& t) {
+  return t.shape.size() >= 2 && t.name.find("conv_qk") == std::string::npos &&
+         !t.name.starts_with("model.embed_tokens.") && !t.name.starts_with("lm_head.");
+}
+
+Optimizer::Optimizer(OptimizerOptions options, std::vector<TensorInfo> layout,
+                     const Kernels& kernels, GemmKind kind, ThreadPool& pool)
+    : options_(options), ops_(ops_of<float>(kernels.isa)), gemm_(kernels, kind), pool_(pool) {
+  std::size_t second = 0;
+  for (const TensorInfo& t : layout) {
+    if (t.balancing()) continue;
+    const bool matrix = is_matrix(t);
+    const double decay = matrix ? options.weight_decay : 0;
+    if (matrix && options.muon) {
+      const std::size_t rows = t.shape[t.shape.size() - 2];
+      const std::size_t cols = t.shape.back();
+      for (std::size_t at = 0; at < t.elements; at += rows * cols) {
+        pieces_.push_back({t.offset + at, 0, rows, cols, true, decay});
+      }
+      continue;
+    }
+    for (std::size_t at = 0; at < t.elements; at += kPiece) {
+      pieces_.push_back(
+          {t.offset + at, second + at, 1, std::min(kPiece, t.elements - at), false, decay});
+    }
+    second += t.elements;
+  }
+  state_.first.resize(arena_size(layout));
+  state_.second.resize(second);
+  // The longest tasks first.
+  std::stable_sort(pieces_.begin(), pieces_.end(), [](const Piece& a, const Piece& b) {
+    return std::pair(a.muon, a.rows * a.cols) > std::pair(b.muon, b.rows * b.cols);
+  });
+}
+
+void Optimizer::muon(const Piece& piece, float* p, const float* g, float scale, float rate) {
+  const std::size_t n = piece.rows * piece.cols;
+  const std::size_t less = std::min(piece.rows, piece.cols);
+  const std::size_t more = std::max(piece.rows, piece.cols);
+  float* x = scratch(2 * n + less * (2 * less + more));
+  float* turned = x + n;
+  float* rest = turned + n;
+  ops_.momentum(g, scale, static_cast<float>(options_.momentum), state_.first.data() + piece.at, x,
+                n);
+  const bool tall = piece.rows > piece.cols;
+  if (tall) transpose(x, piece.rows, piece.cols, turned);
+  newton_schulz(gemm_, ops_, tall ? turned : x, less, more, rest);
+  if (tall) transpose(turned, piece.cols, piece.rows, x);
+  const float size = 0.2F * std::sqrt(static_cast<float>(more));
+  ops_.combine(-rate * size, x, 1.0F - rate * static_cast<float>(piece.decay), p, n);
+}
+
+double Optimizer::step(std::vector<float>& parameters, const std::vector<float>& gradients,
+                       double rate) {
+  // Sums of pieces, added in order.
+  std::vector<double> squares((gradients.size() + kPiece - 1) / kPiece);
+  pool_.run(squares.size(), [&](std::size_t i) {
+    const float* g = gradients.data() + i * kPiece;
+    squares[i] =
+        static_cast<double>(ops_.dot(g, g, std::min(kPiece, gradients.size() - i * kPiece)));
+  });
+  double norm = 0;
+  for (const double s : squares) norm += s;
+  norm = std::sqrt(norm);
+
+  const double scale = options_.clip > 0 && norm > options_.clip ? options_.clip / norm : 1;
+  ++state_.steps;
+  const auto steps = static_cast<double>(state_.steps);
+  AdamWStep<float> adam{
+      .rate = static_cast<float>(rate),
+      .beta1 = static_cast<float>(options_.beta1),
+      .beta2 = static_cast<float>(options_.beta2),
+      .eps = static_cast<float>(options_.eps),
+      .decay = 0,
+      .correction1 = static_cast<float>(1 / (1 - std::pow(options_.beta1, steps))),
+      .correction2 = static_cast<float>(1 / (1 - std::pow(options_.beta2, steps))),
+      .scale = static_cast<float>(scale)};
+  pool_.run(pieces_.size(), [&](std::size_t i) {
+    const Piece& piece = pieces_[i];
+    float* p = parameters.data() + piece.at;
+    const float* g = gradients.data() + piece.at;
+    if (piece.muon) {
+      muon(piece, p, g, adam.scale, adam.rate);
+      return;
+    }
+    AdamWStep<float> own = adam;
+    own.decay = static_cast<float>(piece.decay);
+    ops_.adamw(p, g, state_.first.data() + piece.at, state_.second.data() + piece.second, own,
+               piece.rows * piece.cols);
+  });
+  return norm;
+}
+
+}  // namespace zaya::train
