@@ -32,7 +32,7 @@ count_node() {
   fi
 }
 
-# test_web: the page is built, and its unit tests run in Node.
+# test_web: the page is built, and its tests run in Node and in a browser.
 test_web() {
   local log=$root/build/web.log
   install_locked web
@@ -42,9 +42,8 @@ test_web() {
     node_failed=$((node_failed + 1))
     return
   fi
-  # Not yet the tests in a browser (npm run e2e): on a loaded machine one of them presses keys before
-  # the page is ready for them.
   count_node "$log" node "$root/web/tests/run.mjs" unit
+  count_node "$log" node "$root/web/tests/run.mjs" e2e
 }
 
 # test_clients: clients that people point at the server, as they are in npm.

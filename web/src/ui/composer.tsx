@@ -1,4 +1,4 @@
-import { useEffect, useRef } from "preact/hooks";
+import { useLayoutEffect, useRef } from "preact/hooks";
 import { answering, send, stop } from "../state/answering";
 import { branch, changeConversation, open } from "../state/conversations";
 import { model } from "../state/models";
@@ -19,7 +19,8 @@ export function Composer() {
     area.style.height = `${area.scrollHeight}px`;
   };
 
-  useEffect(() => {
+  // Before the next key arrives, which an effect after painting may miss.
+  useLayoutEffect(() => {
     ref.current!.value = drafts.get(id) ?? "";
     fit();
     // On a phone the keyboard would cover the conversation that was asked for.

@@ -1,5 +1,5 @@
 import type { ComponentChildren } from "preact";
-import { useEffect, useRef, useState } from "preact/hooks";
+import { useLayoutEffect, useRef, useState } from "preact/hooks";
 import { Icon, type IconName } from "./icons";
 
 export interface MenuItem {
@@ -22,7 +22,7 @@ export function Menu({ label, items, children }: { label: string; items: MenuIte
     if (refocus) button.current?.focus();
   };
 
-  useEffect(() => {
+  useLayoutEffect(() => {
     if (!place) return;
     // The list is fixed to the window, so that no scrolling frame cuts it off; it opens where there is room.
     const { width, height } = list.current!.getBoundingClientRect();

@@ -1,5 +1,5 @@
 import { Component } from "preact";
-import { useEffect, useRef, useState } from "preact/hooks";
+import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
 import type { Trouble } from "../api/errors";
 import type { Answer, Message } from "../conversation/tree";
 import { Markdown } from "../markdown/markdown";
@@ -136,7 +136,7 @@ function AnswerView({ message, siblings }: Props) {
 
 function Editor({ message }: { message: Message }) {
   const ref = useRef<HTMLTextAreaElement>(null);
-  useEffect(() => {
+  useLayoutEffect(() => {
     ref.current!.focus();
     ref.current!.selectionStart = ref.current!.value.length;
   }, []);

@@ -1,5 +1,5 @@
 import { signal } from "@preact/signals";
-import { useEffect, useRef } from "preact/hooks";
+import { useLayoutEffect, useRef } from "preact/hooks";
 import type { Conversation } from "../conversation/tree";
 import { fromJson, save, toJson } from "../conversation/transfer";
 import { answering } from "../state/answering";
@@ -17,7 +17,7 @@ const sought = signal("");
 
 function TitleInput({ conversation }: { conversation: Conversation }) {
   const ref = useRef<HTMLInputElement>(null);
-  useEffect(() => ref.current!.select(), []);
+  useLayoutEffect(() => ref.current!.select(), []);
   const done = (keep: boolean) => {
     if (renaming.peek() !== conversation.id) return;
     const title = ref.current!.value.trim();

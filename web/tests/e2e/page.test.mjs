@@ -65,6 +65,11 @@ async function answered(page) {
   await lastAnswer(page).locator("footer").waitFor();
 }
 
+/** Keys go where the focus is: waits for it to be there. */
+async function focused(page, selector) {
+  await page.waitForFunction((one) => document.activeElement?.matches(one), selector);
+}
+
 async function picture(page, name) {
   if (!shots) return;
   await page.mouse.move(0, 0);
@@ -378,6 +383,7 @@ test("attacks in an answer stay text", scripted, () =>
 test("the keyboard is enough", scripted, () =>
   onPage(async (page) => {
     // The composer has the focus when the page opens.
+    await focused(page, "#composer");
     await page.keyboard.type("first line");
     await page.keyboard.press("Shift+Enter");
     await page.keyboard.type("second line");
@@ -386,19 +392,21 @@ test("the keyboard is enough", scripted, () =>
     await answered(page);
     // Edit the last turn, then switch back.
     await page.keyboard.press("ArrowUp");
+    await focused(page, ".editor textarea");
     await page.keyboard.press("Control+A");
     await page.keyboard.type("changed");
     await page.keyboard.press("Enter");
     await page.getByText("You said: changed").waitFor();
     await answered(page);
     await page.keyboard.press("/");
+    await focused(page, "#composer");
     await page.keyboard.press("Alt+ArrowLeft");
     await page.getByText("You said: first line").waitFor();
     await page.keyboard.press("Alt+ArrowRight");
     await page.getByText("You said: changed").waitFor();
     // Unfold the thinking by Tab and Enter from the answer.
     await page.keyboard.press("Alt+ArrowUp");
-    assert.equal(await page.evaluate(() => document.activeElement.className), "message answer");
+    await focused(page, ".message.answer");
     await page.keyboard.press("Tab");
     await page.keyboard.press("Enter");
     await page.getByText("Somebody says something.").waitFor();
@@ -406,24 +414,26 @@ test("the keyboard is enough", scripted, () =>
     await page.keyboard.press("?");
     await page.getByRole("dialog", { name: "Help" }).waitFor();
     await page.keyboard.press("Escape");
-    await page.getByRole("dialog").waitFor({ state: "detached" });
+    await page.locator("dialog").waitFor({ state: "detached" });
     await page.keyboard.press("Control+,");
     await page.getByRole("dialog", { name: "Settings" }).waitFor();
     await page.keyboard.press("Escape");
-    await page.getByRole("dialog").waitFor({ state: "detached" });
+    await page.locator("dialog").waitFor({ state: "detached" });
     await page.keyboard.press("Control+k");
+    await focused(page, "#search");
     await page.keyboard.type("first");
     assert.equal(await page.inputValue("#search"), "first");
     await page.keyboard.press("Tab");
     await page.keyboard.press("Tab");
     await page.keyboard.press("Enter");
     await page.getByRole("menu").waitFor();
+    await focused(page, "[role=menu] *");
     await page.keyboard.press("ArrowDown");
     await page.keyboard.press("Escape");
-    await page.getByRole("menu").waitFor({ state: "detached" });
+    await page.locator("[role=menu]").waitFor({ state: "detached" });
     await page.keyboard.press("Control+Shift+O");
     await page.getByText("What shall we work on?").waitFor();
-    assert.equal(await page.evaluate(() => document.activeElement.id), "composer");
+    await focused(page, "#composer");
   }));
 
 test("on a phone: nothing overflows, the list opens and closes, Enter is a new line", scripted, () =>
