@@ -119,7 +119,7 @@ run_lint() {
   for file in run test .ci/run scripts/*.sh; do
     if shellcheck -x "$file"; then passed=$((passed + 1)); else failed=$((failed + 1)); fi
   done
-  mapfile -t files < <(find include src tests -name '*.h' -o -name '*.cpp' | sort)
+  mapfile -t files < <(find examples include src tests -name '*.h' -o -name '*.cpp' | sort)
   for file in "${files[@]}"; do
     if clang-format --dry-run -Werror "$file" 2>/dev/null; then
       passed=$((passed + 1))

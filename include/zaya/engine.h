@@ -94,6 +94,17 @@ class Engine {
   void cancel(RequestId request);
 
   EngineStatus status() const;
+  /// Writes the state of a choice to a file: its prompt and its output so far, computed. It may be
+  /// running, or be one that a parent may be (Request::parent). The file is safetensors, bound to
+  /// the checkpoint and the compute mode. Throws Error when there is no such choice, for one
+  /// with an adapter, and when the file cannot be written.
+  void save_session(ChoiceId choice, const std::string& file);
+  /// Puts the state of such a file into the prefix cache. A request whose prompt begins with the
+  /// tokens that are returned does not compute them again, as long as the cache keeps them. Throws
+  /// Error for a file that is damaged or belongs to another model, and when there is no room.
+  std::vector<TokenId> load_session(const std::string& file);
+  // Both wait for the end of a step and hold up the next while the file is read or written. They
+  // cannot be called from an event.
 
   /// For the other parts of zaya.cpp, which know these types.
   const ModelConfig& config() const;

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <compare>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
@@ -13,6 +14,14 @@
 namespace zaya {
 
 using RequestId = std::uint64_t;
+
+/// One output of a request.
+struct ChoiceId {
+  RequestId request = 0;
+  std::size_t choice = 0;
+
+  friend auto operator<=>(const ChoiceId&, const ChoiceId&) = default;
+};
 
 /// A piece of output, as text: whole characters of UTF-8.
 struct TextPiece {
@@ -56,7 +65,7 @@ struct RequestStats {
   double prefill_seconds = 0;  ///< to its first token
   double decode_seconds = 0;   ///< from there to the end
   std::size_t prompt_tokens = 0;
-  std::size_t cached_tokens = 0;  ///< of the prompt, found in the prefix cache or in its siblings
+  std::size_t cached_tokens = 0;  ///< of the prompt: others had computed them
   std::size_t output_tokens = 0;
   std::size_t reasoning_tokens = 0;  ///< of the output, without the tags
   std::size_t drafted_tokens = 0;    ///< by speculation (SamplingParams::draft_tokens), checked
@@ -85,7 +94,12 @@ struct AdapterInfo {
 
 /// Something to continue.
 struct Request {
-  std::vector<TokenId> prompt;
+  std::vector<TokenId> prompt;  ///< at least a token; after a parent, none is enough
+  /// Goes on from there: the parent's prompt and all of its output, as they are at submit(), stand
+  /// before this prompt and count as part of it. What the parent has computed by the
+  /// same adapter is not computed again. It may be running, or be one of the last
+  /// SchedulerOptions::cached_sequences (at least one) that ended.
+  std::optional<ChoiceId> parent = {};
   SamplingParams params = {};
   std::size_t n = 1;             ///< choices: outputs from the same prompt, which is computed once
   int priority = 0;              ///< higher goes first, and may take the memory of lower ones

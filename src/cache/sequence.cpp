@@ -27,6 +27,12 @@ void Sequence::Pages::replace(std::size_t index, PagePool::Page page) {
   held[index] = std::move(page);
 }
 
+void Sequence::Pages::push_dropped(std::size_t count) {
+  data.resize(count);
+  held.resize(count);
+  dropped = count;
+}
+
 void Sequence::Pages::keep(std::size_t count) {
   if (count >= size()) return;
   data.resize(count);
@@ -112,6 +118,16 @@ SequenceView Sequence::view(std::size_t position) {
           .known = known_};
 }
 
+std::span<const std::byte* const> Sequence::pages(std::size_t layer) const {
+  require_whole();
+  return std::span(pages_[layer].data).first(pages_for(length()));
+}
+
+std::span<const float> Sequence::tail() const {
+  require_whole();
+  return tail_;
+}
+
 /// Whether the next step writes to a page that another holds too. Only the last of its own tokens'
 /// pages can be part full.
 bool Sequence::copies_last(std::size_t layer) const {
@@ -143,6 +159,17 @@ SequenceView Sequence::begin_step(std::size_t count, std::size_t drafts) {
   out.draft_tails = draft_tails_.data();
   in_step_ = true;
   return out;
+}
+
+SequenceView Sequence::begin_restore(std::size_t count, std::span<const std::size_t> dropped) {
+  require_whole();
+  if (length() != 0) {
+    throw Error({.where = "sequence state", .what = "only an empty one can be restored"});
+  }
+  for (std::size_t layer = 0; layer < pages_.size(); ++layer) {
+    pages_[layer].push_dropped(dropped[layer]);
+  }
+  return begin_step(count);
 }
 
 void Sequence::cancel_step() {

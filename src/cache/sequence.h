@@ -39,6 +39,12 @@ class Sequence {
   const std::vector<TokenId>& tokens() const { return tokens_; }
   const std::shared_ptr<const Adapter>& adapter() const { return adapter_; }  ///< null: none
 
+  /// K and V of one layer: the pages of the tokens so far, in order (StateLayout); the first are
+  /// null where a sliding window has passed them.
+  std::span<const std::byte* const> pages(std::size_t layer) const;
+  /// The CCA tail after the last token, [layers][tail_floats].
+  std::span<const float> tail() const;
+
   /// K and V of as many whole pages of its first `tokens` tokens as there are, in the first layers.
   /// Layers with a sliding window hold little, and are left out.
   KnownPrefix known_prefix(std::size_t layers, std::size_t tokens) const;
@@ -56,6 +62,9 @@ class Sequence {
   /// afterwards.
   SequenceView begin_step(std::size_t count, std::size_t drafts = 0);
   void end_step(std::span<const TokenId> tokens);
+  /// begin_step() of an empty sequence for tokens whose state is known: it is to be written into
+  /// the view. The first `dropped` pages of each layer are not held, as after a sliding window.
+  SequenceView begin_restore(std::size_t count, std::span<const std::size_t> dropped);
   /// Undoes begin_step(), as long as nothing was written to the view.
   void cancel_step();
 
@@ -85,6 +94,7 @@ class Sequence {
     std::size_t size() const { return held.size(); }
     void push(PagePool::Page page);
     void replace(std::size_t index, PagePool::Page page);
+    void push_dropped(std::size_t count);
     void keep(std::size_t count);
     void drop(std::size_t count);
   };

@@ -60,6 +60,8 @@ class Checkpoint {
   std::string format(const std::string& name) const;
   /// Bytes on disk of one tensor, scales included.
   std::uint64_t bytes(const std::string& name) const;
+  /// The files as they are.
+  const std::vector<SafetensorsFile>& files() const { return files_; }
   /// Every tensor by native name, in the order of the table.
   const std::vector<std::string>& names() const { return names_; }
 

@@ -32,6 +32,8 @@ struct Options {
   std::string json_schema;
   bool json_object = false;
   std::string tools;
+  std::string session;
+  std::string save_session;
   bool chat = false;
   bool no_think = false;
   bool json = false;
@@ -71,6 +73,12 @@ void check(const Options& options) {
   if (options.chat && !options.tokens.empty()) {
     throw UsageError("--chat applies a template to text; it cannot be used with --tokens");
   }
+  if (options.chat && !options.session.empty()) {
+    throw UsageError("--session goes on from tokens; --chat writes a conversation anew");
+  }
+  if (!options.run.adapter.empty() && !(options.session.empty() && options.save_session.empty())) {
+    throw UsageError("a session holds state of the model alone; it cannot be used with --adapter");
+  }
   if (!options.chat && (!options.system.empty() || !options.tools.empty() || options.no_think)) {
     throw UsageError("--system, --tools and --no-think are for --chat");
   }
@@ -97,6 +105,7 @@ std::vector<TokenId> prompt_of(const Options& options, const Json& tools,
                                const std::filesystem::path& folder, const ModelText& text) {
   if (!options.tokens.empty()) return parse_token_list(options.tokens);
   if (options.chat) return encode_rendered(text, rendered(options, tools, folder));
+  if (!options.session.empty()) return encode_rendered(text, options.text());  // no BOS
   return encode_prompt(text, options.text());
 }
 
@@ -171,6 +180,17 @@ Json result_json(const Generation& generation, const GenerationStats& stats) {
   return json;
 }
 
+// The state after all tokens that were generated; after what was read of the prompt, if it was
+// stopped there.
+void save(const Options& options, Runner& runner, Sequence& sequence,
+          const std::vector<TokenId>& prompt, const Generation& generation) {
+  if (sequence.length() >= prompt.size()) {
+    runner.feed(sequence,
+                std::span(generation.tokens()).subspan(sequence.length() - prompt.size()));
+  }
+  runner.save_session(sequence, options.save_session);
+}
+
 void generate_command(const Options& options) {
   check(options);
   const std::filesystem::path folder = resolve_model_folder(options.model);
@@ -184,14 +204,21 @@ void generate_command(const Options& options) {
   const bool with_tools = !options.tools.empty();
   const Json tools = with_tools ? read_json_file(options.tools) : Json();
   OutputParser parser({.tools = std::make_shared<const ToolSet>(tools)});
-  const std::vector<TokenId> prompt = prompt_of(options, tools, folder, *text);
-  check_prompt(config, prompt);
+  std::vector<TokenId> prompt = prompt_of(options, tools, folder, *text);
+  if (options.session.empty()) check_prompt(config, prompt);
   SamplingParams params = options.sampling.over(text->generation.params);
   params.format = options.format();
 
-  Generation generation(text, params, prompt, {.split_reasoning = options.chat && options.json});
+  validate(params, text->vocab);
   const auto runner = options.run.load(options.model);
   Sequence sequence = runner->new_sequence(options.run.load_adapter(*runner));
+  if (!options.session.empty()) {
+    sequence = runner->load_session(options.session);
+    prompt.insert(prompt.begin(), sequence.tokens().begin(), sequence.tokens().end());
+    check_prompt(config, prompt);
+  }
+  const std::size_t restored = keep_common_prefix(*runner, sequence, prompt);
+  Generation generation(text, params, prompt, {.split_reasoning = options.chat && options.json});
   Answer answer;
   Json logprobs = Json::array();
   const auto show = [&](const TextPiece& piece) {
@@ -207,19 +234,20 @@ void generate_command(const Options& options) {
 
   const Interrupt interrupt(Interrupt::Again::ends_program);
   PromptProgress progress;
-  const GenerationStats stats =
-      generate(generation, feed_of(*runner, sequence, generation), prompt, progress.callback(),
-               [&](const TokenEvent& event) {
-                 if (event.logprobs) {
-                   logprobs.push_back(logprobs_json(*event.logprobs, *text));
-                 }
-                 show(event.text);
-                 return !Interrupt::requested();
-               });
+  const GenerationStats stats = generate(
+      generation, feed_of(*runner, sequence, generation), std::span(prompt).subspan(restored),
+      progress.callback(), [&](const TokenEvent& event) {
+        if (event.logprobs) {
+          logprobs.push_back(logprobs_json(*event.logprobs, *text));
+        }
+        show(event.text);
+        return !Interrupt::requested();
+      });
   show(stats.rest);
   answer.add(parser.finish(generation.finish_reason() != FinishReason::stop));
 
   Json json = result_json(generation, stats);
+  if (!options.session.empty()) json["usage"]["session_tokens"] = restored;
   if (options.json) {
     json["text"] = answer.content;
     if (options.chat) json["reasoning"] = answer.reasoning;
@@ -237,6 +265,7 @@ void generate_command(const Options& options) {
     json.erase("text");
     fmt::print(stderr, "zaya: {}\n", json.dump());
   }
+  if (!options.save_session.empty()) save(options, *runner, sequence, prompt, generation);
 }
 
 }  // namespace
@@ -279,6 +308,15 @@ void add_generate(CLI::App& app) {
                     "Print one JSON object: token_ids, text, finish_reason, usage, timings, "
                     "peak_memory_bytes, seed");
   command->add_flag("--stats", options->stats, "Tell counts and speed on stderr at the end");
+  command
+      ->add_option("--session", options->session,
+                   "Go on from a saved state: its tokens stand before the prompt, computed already")
+      ->type_name("FILE");
+  command
+      ->add_option("--save-session", options->save_session,
+                   "Write the state after the last token to a file; only the same checkpoint with "
+                   "the same --compute can go on from it")
+      ->type_name("FILE");
   options->run.add_to(*command, "fast");
   options->run.add_head_to(*command);
   options->run.add_kv_to(*command);

@@ -2,7 +2,10 @@
 
 #include <algorithm>
 #include <condition_variable>
+#include <deque>
 #include <filesystem>
+#include <functional>
+#include <future>
 #include <mutex>
 #include <optional>
 #include <thread>
@@ -67,6 +70,8 @@ class Engine::Impl {
   RequestId submit(Request request);
   void cancel(RequestId request);
   EngineStatus status() const;
+  void save_session(ChoiceId choice, const std::string& file);
+  std::vector<TokenId> load_session(const std::string& file);
   Scheduler& scheduler() { return scheduler_; }
   /// Has the thread see to what the scheduler was told.
   void wake();
@@ -81,6 +86,8 @@ class Engine::Impl {
         thread_([this] { run(); }) {}
 
   void run();
+  void between_steps(const std::function<void()>& task);
+  void run_tasks();
 
   std::filesystem::path folder_;
   std::shared_ptr<const ModelText> text_;
@@ -91,6 +98,7 @@ class Engine::Impl {
   mutable std::mutex lock_;
   std::condition_variable changed_;
   EngineStatus status_;
+  std::deque<std::packaged_task<void()>> tasks_;
   bool work_ = false;
   bool stop_ = false;
   std::thread thread_;  // last: it uses all of the above
@@ -133,6 +141,40 @@ EngineStatus Engine::Impl::status() const {
   return status;
 }
 
+void Engine::Impl::save_session(ChoiceId choice, const std::string& file) {
+  between_steps([&] { scheduler_.save_session(choice, file); });
+}
+
+std::vector<TokenId> Engine::Impl::load_session(const std::string& file) {
+  std::vector<TokenId> tokens;
+  between_steps([&] { tokens = scheduler_.load_session(file); });
+  return tokens;
+}
+
+/// Runs a task on the engine's thread and waits for it; throws what it throws.
+void Engine::Impl::between_steps(const std::function<void()>& task) {
+  if (std::this_thread::get_id() == thread_.get_id()) {
+    throw Error({.where = "session", .what = "cannot be saved or loaded from within an event"});
+  }
+  std::packaged_task<void()> packaged(task);
+  std::future<void> done = packaged.get_future();
+  {
+    const std::lock_guard lock(lock_);
+    tasks_.push_back(std::move(packaged));
+  }
+  wake();
+  done.get();
+}
+
+void Engine::Impl::run_tasks() {
+  std::deque<std::packaged_task<void()>> tasks;
+  {
+    const std::lock_guard lock(lock_);
+    tasks.swap(tasks_);
+  }
+  for (auto& task : tasks) task();
+}
+
 void Engine::Impl::wake() {
   {
     const std::lock_guard lock(lock_);
@@ -147,6 +189,7 @@ void Engine::Impl::run() {
     return std::pair(std::exchange(work_, false), stop_);
   };
   while (!take_flags().second) {
+    run_tasks();
     const bool stepped = scheduler_.step();
     std::unique_lock lock(lock_);
     status_.running = scheduler_.running();
@@ -219,6 +262,14 @@ void Engine::cancel(RequestId request) {
 
 EngineStatus Engine::status() const {
   return impl_->status();
+}
+
+void Engine::save_session(ChoiceId choice, const std::string& file) {
+  impl_->save_session(choice, file);
+}
+
+std::vector<TokenId> Engine::load_session(const std::string& file) {
+  return impl_->load_session(file);
 }
 
 const ModelConfig& Engine::config() const {

@@ -6,7 +6,9 @@
 
 #include <fmt/format.h>
 
+#include "base/file.h"
 #include "base/random.h"
+#include "checkpoint/identity.h"
 #include "zaya/error.h"
 
 namespace zaya {
@@ -125,6 +127,36 @@ void Runner::rollback(Sequence& sequence, std::size_t n) {
   item.tokens = std::span(sequence.tokens()).subspan(item.state.position);
   if (!item.tokens.empty()) model_.forward({&item, 1}, activations_, pool_);
   sequence.end_rollback();
+}
+
+const SessionOwner& Runner::session_owner() {
+  if (!session_owner_) {
+    session_owner_ = {.checkpoint = checkpoint_identity(model_.checkpoint()),
+                      .compute = model_.compute() == Compute::f32 ? "f32" : "fast"};
+  }
+  return *session_owner_;
+}
+
+void Runner::save_session(const Sequence& sequence, const std::filesystem::path& file) {
+  write_session(file, sequence, model_.layout(), session_owner());
+}
+
+Sequence Runner::load_session(const std::filesystem::path& file,
+                              const std::function<void(std::size_t bytes)>& make_room) {
+  const MappedFile bytes(file);
+  const SessionFile session(bytes.bytes(), file.string(), model_.layout(), session_owner());
+  session.verify();
+  model_.check_tokens(session.tokens());
+  if (session.tokens().size() > config().max_positions) {
+    throw Error({.where = file.string(),
+                 .what = "the session is longer than the model's context",
+                 .expected = fmt::format("at most {} tokens", config().max_positions),
+                 .found = fmt::format("{} tokens", session.tokens().size())});
+  }
+  Sequence sequence = new_sequence();
+  if (make_room) make_room(session.kv_bytes());
+  session.restore(sequence);
+  return sequence;
 }
 
 }  // namespace zaya

@@ -2,13 +2,17 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <filesystem>
+#include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <vector>
 
 #include "base/progress.h"
 #include "cache/kv_policy.h"
 #include "cache/sequence.h"
+#include "cache/session_file.h"
 #include "checkpoint/checkpoint.h"
 #include "compute/thread_pool.h"
 #include "model/model.h"
@@ -69,13 +73,25 @@ class Runner {
   /// pass over StateLayout::replay_tokens() tokens.
   void rollback(Sequence& sequence, std::size_t n);
 
+  /// Writes a sequence's whole state to a file (cache/session_file.h), and makes a sequence of one.
+  /// The file serves the same checkpoint (checkpoint_identity) in the same compute mode; what goes
+  /// on from it is, to the bit, what would have gone on without it. Throw Error for a sequence with
+  /// an adapter, a file that is damaged or foreign, and when KV memory has no room.
+  void save_session(const Sequence& sequence, const std::filesystem::path& file);
+  /// `make_room` is told the bytes that the pages are going to take.
+  Sequence load_session(const std::filesystem::path& file,
+                        const std::function<void(std::size_t bytes)>& make_room = {});
+
  private:
+  const SessionOwner& session_owner();
+
   Model model_;
   ThreadPool pool_;
   std::shared_ptr<PagePool> pages_;
   std::shared_ptr<const std::vector<float>> initial_tail_;
   Activations activations_;
   std::size_t chunk_;
+  std::optional<SessionOwner> session_owner_;  // from the first session on
 };
 
 }  // namespace zaya

@@ -20,11 +20,11 @@ constexpr std::size_t kMostChoices = 1024;
 }  // namespace
 
 std::size_t Scheduler::Choice::length() const {
-  return job->request.prompt.size() + generation.tokens().size();
+  return job->prompt->size() + generation.tokens().size();
 }
 
 std::vector<TokenId> Scheduler::Choice::tokens(std::size_t from, std::size_t count) const {
-  const std::vector<TokenId>& prompt = job->request.prompt;
+  const std::vector<TokenId>& prompt = *job->prompt;
   const std::vector<TokenId>& output = generation.tokens();
   std::vector<TokenId> out;
   out.reserve(count);
@@ -61,7 +61,28 @@ std::size_t Scheduler::capacity() const {
   return fits;
 }
 
+/// The tokens of a choice now. Throws Error when it is not known, or no more.
+std::vector<TokenId> Scheduler::tokens_of(ChoiceId choice, bool without_adapter) {
+  const std::lock_guard lock(inbox_lock_);
+  const auto found = tokens_.find(choice);
+  if (found == tokens_.end()) {
+    throw Error({.where = fmt::format("choice {} of request {}", choice.choice, choice.request),
+                 .what = "does not run and is none of the last that ended"});
+  }
+  if (without_adapter && found->second.adapted) {
+    throw Error({.where = "session", .what = "state of an adapter cannot be saved"});
+  }
+  std::vector<TokenId> tokens = *found->second.prompt;
+  const std::vector<TokenId>& output = found->second.output;
+  tokens.insert(tokens.end(), output.begin(), output.end());
+  return tokens;
+}
+
 RequestId Scheduler::submit(Request request) {
+  if (request.parent) {
+    const std::vector<TokenId> before = tokens_of(*request.parent);
+    request.prompt.insert(request.prompt.begin(), before.begin(), before.end());
+  }
   check_prompt(runner_.config(), request.prompt);
   if (request.n == 0 || request.n > kMostChoices) {
     throw Error({.where = "n",
@@ -91,19 +112,24 @@ RequestId Scheduler::submit(Request request) {
   }
   const auto job = std::make_shared<Job>();
   job->adapter = adapters_.find(request.adapter);
+  job->prompt = std::make_shared<const std::vector<TokenId>>(std::move(request.prompt));
   job->request = std::move(request);
   Choices choices;
   for (std::size_t i = 0; i < job->request.n; ++i) {
     choices.push_back(
         {.job = job,
          .index = i,
-         .generation = Generation(text_, job->request.params, job->request.prompt,
+         .generation = Generation(text_, job->request.params, *job->prompt,
                                   {.split_reasoning = job->request.split_reasoning, .stream = i}),
          .forks = i > 0});
-    choices.back().stats.prompt_tokens = job->request.prompt.size();
+    choices.back().stats.prompt_tokens = job->prompt->size();
   }
   const std::lock_guard lock(inbox_lock_);
   job->id = next_id_++;
+  for (const Choice& choice : choices) {
+    tokens_.insert(
+        {{job->id, choice.index}, {.prompt = job->prompt, .adapted = job->adapter != nullptr}});
+  }
   submitted_.splice(submitted_.end(), choices);
   return job->id;
 }
@@ -190,12 +216,36 @@ bool Scheduler::preempt_below(const Choice& choice, bool lower_priority_only) {
   return false;
 }
 
-/// Gives a waiting choice its sequence, with what the cache has of it. False when there is no room.
+/// The state with the longest common prefix, cached or of a choice that runs.
+std::optional<PrefixCache::Hit> Scheduler::find(std::span<const TokenId> tokens,
+                                                const Adapter* adapter) {
+  std::optional<PrefixCache::Hit> hit = cache_.find(tokens, adapter);
+  const Choice* longest = nullptr;
+  std::size_t common = hit ? hit->common : 0;
+  for (const Choice& choice : running_) {
+    if (choice.job->adapter.get() != adapter) continue;
+    const std::vector<TokenId>& other = choice.sequence->tokens();
+    const auto ends = std::mismatch(tokens.begin(), tokens.end(), other.begin(), other.end());
+    const auto same = static_cast<std::size_t>(ends.first - tokens.begin());
+    // To roll back to less costs as much as to compute it.
+    if (same <= common || !choice.sequence->can_roll_back(same) ||
+        (same < other.size() && same <= runner_.model().layout().replay_tokens())) {
+      continue;
+    }
+    longest = &choice;
+    common = same;
+  }
+  if (longest != nullptr) hit = PrefixCache::Hit{longest->sequence->fork(), common};
+  return hit;
+}
+
+/// Gives a waiting choice its sequence, with what others have computed of it. False when there is
+/// no room.
 bool Scheduler::start(Choices::iterator choice) {
   const std::size_t length = choice->length();
   const std::shared_ptr<const Adapter>& adapter = choice->job->adapter;
   const std::vector<TokenId> tokens = choice->tokens(0, length - 1);
-  std::optional<PrefixCache::Hit> hit = cache_.find(tokens, adapter.get());
+  std::optional<PrefixCache::Hit> hit = find(tokens, adapter.get());
   const std::size_t common = hit ? hit->common : 0;
   KnownPrefix known = cache_.find_known(tokens, adapter.get(), common);
   // The whole pages of the hit are there, and in some layers more of them; a page each lets those
@@ -398,6 +448,10 @@ void Scheduler::emit(Choices::iterator choice, std::span<const TokenId> draft,
       return close(running_, choice, error.what());
     }
     if (!choice->first_token) choice->first_token = Clock::now();
+    {
+      const std::lock_guard lock(inbox_lock_);
+      tokens_.at({event.request, event.choice}).output.push_back(event.token->token);
+    }
     event.finish = event.token->finish;
     const bool more = !event.finish && right < draft.size() && event.token->token == draft[right];
     if (more) {
@@ -426,6 +480,16 @@ void Scheduler::keep(Sequence sequence) {
   if (adapter == nullptr || adapters_.holds(adapter)) cache_.insert(std::move(sequence));
 }
 
+/// The tokens of the last choices that ended are kept, as many as there may be states of them.
+void Scheduler::keep_tokens_of(ChoiceId ended) {
+  const std::lock_guard lock(inbox_lock_);
+  ended_.push_back(ended);
+  while (ended_.size() > std::max<std::size_t>(1, options_.cached_sequences)) {
+    tokens_.erase(ended_.front());
+    ended_.pop_front();
+  }
+}
+
 void Scheduler::end(Choices& in, Choices::iterator choice, RequestEvent event) {
   const auto seconds = [](Clock::time_point from, Clock::time_point to) {
     return std::chrono::duration<double>(to - from).count();
@@ -450,8 +514,36 @@ void Scheduler::end(Choices& in, Choices::iterator choice, RequestEvent event) {
     if (heir != waiting_.end()) heir->forks = false;
   }
   const std::shared_ptr<Job> job = choice->job;
+  keep_tokens_of({event.request, event.choice});
   in.erase(choice);
   if (job->request.on_event) job->request.on_event(event);
+}
+
+void Scheduler::evict_for(std::size_t bytes) {
+  const PagePool& pages = runner_.pages();
+  while (bytes > pages.budget() - pages.bytes_in_use() && cache_.evict()) {
+  }
+}
+
+void Scheduler::save_session(ChoiceId choice, const std::filesystem::path& file) {
+  const std::vector<TokenId> tokens = tokens_of(choice, /*without_adapter=*/true);
+  std::optional<PrefixCache::Hit> hit = find(tokens, nullptr);
+  Sequence sequence = hit ? std::move(hit->sequence) : runner_.new_sequence();
+  const std::size_t common = hit ? hit->common : 0;
+  hit.reset();
+  runner_.rollback(sequence, sequence.length() - common);
+  // The last token of an output, which nobody has fed; all that memory had no room for.
+  const std::span<const TokenId> rest = std::span(tokens).subspan(common);
+  evict_for(sequence.bytes_for_step(rest.size()));
+  runner_.feed(sequence, rest);
+  runner_.save_session(sequence, file);
+}
+
+std::vector<TokenId> Scheduler::load_session(const std::filesystem::path& file) {
+  Sequence sequence = runner_.load_session(file, [&](std::size_t bytes) { evict_for(bytes); });
+  std::vector<TokenId> tokens = sequence.tokens();
+  cache_.insert(std::move(sequence));
+  return tokens;
 }
 
 bool Scheduler::step() {

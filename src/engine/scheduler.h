@@ -3,9 +3,11 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <deque>
 #include <filesystem>
 #include <functional>
 #include <list>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -56,6 +58,10 @@ class Scheduler {
   void unload_adapter(const std::string& name);
   std::vector<AdapterInfo> adapters() const { return adapters_.list(); }
 
+  /// As Engine's; on the thread of step(), between two steps.
+  void save_session(ChoiceId choice, const std::filesystem::path& file);
+  std::vector<TokenId> load_session(const std::filesystem::path& file);
+
   /// One step. False when there was nothing to do.
   bool step();
 
@@ -73,7 +79,8 @@ class Scheduler {
   /// What the choices of one request share.
   struct Job {
     RequestId id;
-    Request request;
+    Request request;  // its prompt is the next
+    std::shared_ptr<const std::vector<TokenId>> prompt;
     std::shared_ptr<const Adapter> adapter = {};
     Clock::time_point submitted = Clock::now();
   };
@@ -97,6 +104,13 @@ class Scheduler {
   };
   using Choices = std::list<Choice>;  // in order of rank
 
+  /// The tokens of a choice, for whoever goes on from it.
+  struct Tokens {
+    std::shared_ptr<const std::vector<TokenId>> prompt;
+    bool adapted = false;
+    std::vector<TokenId> output = {};
+  };
+
   /// Part of a step.
   struct Part {
     Choices::iterator choice;
@@ -109,6 +123,10 @@ class Scheduler {
   static bool before(const Choice& a, const Choice& b);
   static void move_by_rank(Choices& from, Choices::iterator choice, Choices& to);
 
+  std::vector<TokenId> tokens_of(ChoiceId choice, bool without_adapter = false);
+  void keep_tokens_of(ChoiceId ended);
+  std::optional<PrefixCache::Hit> find(std::span<const TokenId> tokens, const Adapter* adapter);
+  void evict_for(std::size_t bytes);
   void take_inbox();
   void admit();
   bool start(Choices::iterator choice);
@@ -141,7 +159,9 @@ class Scheduler {
   std::vector<Part> parts_;
   std::size_t reserved_ = 0;  // bytes that the parts planned so far will take
 
-  std::mutex inbox_lock_;
+  std::mutex inbox_lock_;              // of all below
+  std::map<ChoiceId, Tokens> tokens_;  // of all choices that wait, run, or ended last
+  std::deque<ChoiceId> ended_;
   RequestId next_id_ = 1;
   Choices submitted_;
   std::vector<RequestId> cancelled_;

@@ -62,6 +62,7 @@ class Model {
         std::vector<KvLayer> kv = {});
 
   const ModelConfig& config() const { return checkpoint_->config(); }
+  const Checkpoint& checkpoint() const { return *checkpoint_; }
   const StateLayout& layout() const { return layout_; }
   const Kernels& kernels() const { return kernels_; }
   Compute compute() const { return compute_; }

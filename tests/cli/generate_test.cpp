@@ -229,6 +229,78 @@ TEST(GenerateCommand, CallsAreParsed) {
   fs::remove_all(folder);
 }
 
+struct SessionFile {
+  std::string path =
+      (std::filesystem::temp_directory_path() / ("zaya-session-" + std::to_string(::getpid())))
+          .string();
+  SessionFile() = default;
+  SessionFile(const SessionFile&) = delete;
+  SessionFile& operator=(const SessionFile&) = delete;
+  ~SessionFile() { std::filesystem::remove(path); }
+};
+
+TEST(GenerateCommand, ASessionGoesOnWhereItWasSaved) {
+  for (const std::string compute : {"f32", "fast"}) {
+    const SessionFile file;
+    const auto run_on = [&](std::vector<std::string> arguments) {
+      arguments.insert(arguments.end(), {"--greedy", "--ignore-eos", "--deterministic", "--compute",
+                                         compute, "--threads", "1"});
+      return generate(arguments);
+    };
+    const Json whole = run_on({"Once upon a time", "-n", "20"});
+    const Json first = run_on({"Once upon a time", "-n", "8", "--save-session", file.path});
+    const Json second = run_on({"", "-n", "12", "--session", file.path});
+    Json both = first["token_ids"];
+    for (const Json& id : second["token_ids"]) both.push_back(id);
+    EXPECT_EQ(both, whole["token_ids"]);
+    const std::size_t prompt = whole["usage"]["prompt_tokens"];
+    EXPECT_EQ(second["usage"]["session_tokens"], prompt + 8 - 1) << "all but one, for the logits";
+    EXPECT_EQ(second["usage"]["prompt_tokens"], 1);
+    EXPECT_FALSE(whole["usage"].contains("session_tokens"));
+
+    // With more text behind it, and saved again over itself.
+    const std::string more = std::to_string(whole["token_ids"][8].get<int>());
+    const Json third =
+        run_on({"--tokens", more, "-n", "4", "--session", file.path, "--save-session", file.path});
+    const Json fourth = run_on({"", "-n", "7", "--session", file.path});
+    EXPECT_EQ(third["usage"]["session_tokens"], prompt + 8);
+    both = third["token_ids"];
+    for (const Json& id : fourth["token_ids"]) both.push_back(id);
+    EXPECT_EQ(
+        joined(both),
+        joined(whole["token_ids"]).substr(joined(first["token_ids"]).size() + 1 + more.size() + 1));
+  }
+}
+
+TEST(GenerateCommand, ForeignSessionsAreRefused) {
+  const SessionFile file;
+  ASSERT_EQ(run({"generate", demo_model(), "a", "-n", "1", "--save-session", file.path}).exit_code,
+            0);
+  const auto go_on = [&](std::vector<std::string> arguments) {
+    arguments.insert(arguments.begin(), {"generate"});
+    arguments.insert(arguments.end(), {"--tokens", "5", "--session", file.path});
+    return run(arguments);
+  };
+  expect_failure(go_on({golden("native")}), 1, file.path + ": the session was saved with another");
+  expect_failure(go_on({demo_model(), "--compute", "f32"}), 1, "another compute: expected f32");
+  std::string bytes = read_file(file.path);
+  bytes[bytes.size() - 9] ^= 1;
+  write_file(file.path, bytes);
+  expect_failure(go_on({demo_model()}), 1, file.path + ": the session is damaged");
+  write_file(file.path, "no session");
+  expect_failure(go_on({demo_model()}), 1, file.path);
+  std::filesystem::remove(file.path);
+  expect_failure(go_on({demo_model()}), 1, file.path);
+  expect_failure(run({"generate", demo_model(), "a", "--chat", "--session", file.path}), 2,
+                 "--session");
+  expect_failure(run({"generate", demo_model(), "a", "--adapter", "x", "--session", file.path}), 2,
+                 "--adapter");
+  const RunResult lost =
+      run({"generate", demo_model(), "a", "-n", "1", "--save-session", "/nowhere/file"});
+  EXPECT_EQ(lost.exit_code, 1);
+  EXPECT_TRUE(contains(lost.err, "/nowhere/file")) << lost.err;
+}
+
 TEST(GenerateCommand, APromptPastTheContextIsAClearError) {
   std::string ids = "5";
   for (int i = 1; i < 5000; ++i) ids += ",5";
@@ -336,6 +408,8 @@ TEST(GenerateCommand, HelpNamesEveryOption) {
                              "--logprobs",
                              "--compute",
                              "--threads",
+                             "--session",
+                             "--save-session",
                              "--stats"}) {
     EXPECT_NE(r.out.find(option), std::string::npos) << option;
   }

@@ -21,8 +21,9 @@ struct RunResult {
   std::string err;
 };
 
-/// Runs the program of this build with these arguments and this standard input.
-inline RunResult run(const std::vector<std::string>& arguments, const std::string& input = {}) {
+/// Runs a program of this build with these arguments and this standard input.
+inline RunResult run(const std::vector<std::string>& arguments, const std::string& input = {},
+                     const std::string& program = "zaya") {
   const auto quoted_word = [](const std::string& word) {
     std::string text = "'";
     for (const char c : word) text += c == '\'' ? std::string("'\\''") : std::string(1, c);
@@ -32,7 +33,7 @@ inline RunResult run(const std::vector<std::string>& arguments, const std::strin
       std::filesystem::temp_directory_path() / ("zaya-run-" + std::to_string(::getpid()));
   const auto file = [&](const char* suffix) { return base.string() + suffix; };
   write_file(file(".in"), input);
-  std::string command = quoted_word(ZAYA_BUILD_DIR "/bin/zaya");
+  std::string command = quoted_word(ZAYA_BUILD_DIR "/bin/" + program);
   for (const std::string& argument : arguments) command += " " + quoted_word(argument);
   command += " <" + quoted_word(file(".in")) + " >" + quoted_word(file(".out")) + " 2>" +
              quoted_word(file(".err"));

@@ -201,6 +201,7 @@ TEST_P(Schedules, EveryRequestGetsTheOutputItHasAlone) {
   std::size_t cancelled = 0;
   std::size_t drafted = 0;
   std::size_t accepted = 0;
+  std::size_t children = 0;
   constexpr int kSchedules = 1000;
   for (int schedule = 0; schedule < kSchedules; ++schedule) {
     SCOPED_TRACE("schedule " + std::to_string(schedule));
@@ -242,9 +243,31 @@ TEST_P(Schedules, EveryRequestGetsTheOutputItHasAlone) {
         request.priority = static_cast<int>(random.next() % 2);
         if (adapters) request.adapter = traffic.pick(random);
         request.on_event = collect(outputs);
-        const RequestId id = scheduler.submit(request);
+        // Some go on from a choice that runs, waits or ended; then they are that choice's tokens
+        // so far, and theirs.
+        Request whole = request;
+        if (!requests.empty() && random.next() % 3 == 0) {
+          const auto& [parent, of] =
+              *std::next(requests.begin(), static_cast<long>(random.next() % requests.size()));
+          const ChoiceId choice{parent, random.next() % of.n};
+          const std::vector<TokenId>& said = outputs.of(parent, choice.choice).tokens;
+          request.prompt.resize(std::min<std::size_t>(request.prompt.size(), 12));
+          whole.prompt = of.prompt;
+          whole.prompt.insert(whole.prompt.end(), said.begin(), said.end());
+          whole.prompt.insert(whole.prompt.end(), request.prompt.begin(), request.prompt.end());
+          request.parent = choice;
+          if (whole.prompt.size() + *request.params.max_tokens > 4 * kPage) continue;
+        }
+        RequestId id = 0;
+        try {
+          id = scheduler.submit(request);
+        } catch (const Error&) {
+          ASSERT_TRUE(request.parent) << "only a parent may be forgotten";
+          continue;
+        }
+        if (request.parent) ++children;
         adapter_of.emplace(id, traffic.folder(request.adapter));
-        requests.emplace(id, std::move(request));
+        requests.emplace(id, std::move(whole));
         if (random.next() % 6 == 0) cancel_at.emplace(steps + random.next() % 20, id);
         ++sent;
       }
@@ -286,6 +309,7 @@ TEST_P(Schedules, EveryRequestGetsTheOutputItHasAlone) {
   EXPECT_GT(cancelled, 50U);
   EXPECT_GT(accepted, 500U);
   EXPECT_GT(drafted - accepted, 500U);
+  EXPECT_GT(children, 200U);
 }
 
 TEST(Scheduler, PrefixHitsAtEveryOffsetGiveTheLogitsOfAColdRun) {
@@ -438,6 +462,69 @@ TEST(Scheduler, AnUnloadedAdapterServesWhatRunsAndNothingElse) {
   EXPECT_EQ(outputs.of(other).tokens, alone(request, 0, folders.path("late")));
   EXPECT_NE(outputs.of(other).tokens, outputs.of(running).tokens);
   EXPECT_EQ(outputs.of(other).last->stats.cached_tokens, 0U);
+}
+
+TEST(Scheduler, AChildSharesThePagesOfItsRunningParent) {
+  const Golden model = golden("native");
+  Alone alone(model);
+  Runner runner = make_runner(model);
+  Scheduler scheduler(runner, model.text, {.cached_sequences = 0});
+  Outputs outputs;
+  const std::size_t prompt_pages = 20;
+  Request request{.prompt = tokens_of(1, prompt_pages * kPage),
+                  .params = {.temperature = 0, .max_tokens = 12, .ignore_eos = true}};
+  Request child = request;
+  child.prompt = {5, 6};
+  child.on_event = collect(outputs);
+  RequestId forked = 0;
+  std::vector<TokenId> whole = request.prompt;
+  request.on_event = [&](const RequestEvent& event) {
+    if (!event.token || forked != 0) return;
+    whole.push_back(event.token->token);
+    if (whole.size() < request.prompt.size() + 5) return;
+    child.parent = {event.request, event.choice};
+    forked = scheduler.submit(child);
+  };
+  scheduler.submit(request);
+  std::size_t most = 0;
+  while (scheduler.step()) most = std::max(most, runner.pages().bytes_in_use());
+  EXPECT_EQ(most, (prompt_pages + 2) * runner.model().layout().page_bytes());
+
+  whole.insert(whole.end(), {5, 6});
+  child.prompt = whole;
+  EXPECT_EQ(outputs.of(forked).tokens, alone(child, 0)) << "the parent as it was at submit()";
+  const RequestStats& stats = outputs.of(forked).last->stats;
+  EXPECT_EQ(stats.prompt_tokens, whole.size());
+  EXPECT_EQ(stats.cached_tokens, whole.size() - 3) << "what the parent had been fed";
+}
+
+TEST(Scheduler, AChildOfOneThatEndedGoesOnFromTheCache) {
+  const Golden model = golden("native");
+  Runner runner = make_runner(model);
+  Scheduler scheduler(runner, model.text, {.cached_sequences = 2});
+  Outputs outputs;
+  Request request{.prompt = tokens_of(1, 100),
+                  .params = {.temperature = 0, .max_tokens = 4, .ignore_eos = true}};
+  request.on_event = collect(outputs);
+  const RequestId parent = scheduler.submit(request);
+  while (scheduler.step()) {
+  }
+  request.prompt.clear();
+  request.parent = {parent, 0};
+  const RequestId child = scheduler.submit(request);
+  EXPECT_THROW(scheduler.submit({.prompt = {5}, .parent = ChoiceId{parent, 1}}), Error);
+  EXPECT_THROW(scheduler.submit({.prompt = {5}, .parent = ChoiceId{child + 1, 0}}), Error);
+  while (scheduler.step()) {
+  }
+  EXPECT_EQ(outputs.of(child).last->stats.prompt_tokens, 104U);
+  EXPECT_EQ(outputs.of(child).last->stats.cached_tokens, 103U);
+  // Two more, and the first is forgotten.
+  request.parent = {};
+  request.prompt = {5};
+  for (int i = 0; i < 2; ++i) scheduler.submit(request);
+  while (scheduler.step()) {
+  }
+  EXPECT_THROW(scheduler.submit({.prompt = {5}, .parent = ChoiceId{parent, 0}}), Error);
 }
 
 TEST(Scheduler, OutputsGoOnWhileALongPromptIsRead) {
