@@ -29,6 +29,7 @@ struct OutputFormat {
   std::string schema = {};  ///< JSON Schema, as text
   /// Keywords of `schema` that cannot be kept are an error; else they are ignored.
   bool strict = true;
+  /// With a kind of JSON: calls of these may come in its place.
   std::vector<ToolFunction> tools = {};
   bool several_calls = false;  ///< one call after the other
 

@@ -8,6 +8,8 @@
 #include <fstream>
 #include <optional>
 #include <string>
+#include <string_view>
+#include <vector>
 
 #include <sched.h>
 #include <sys/prctl.h>
@@ -78,18 +80,36 @@ std::optional<std::uint64_t> cgroup_leaves(const std::string& limit_file,
   return *limit - std::min(*limit, kept);
 }
 
+/// The control group of this process and those around it, as version 2 has them.
+std::vector<std::string> cgroup_folders() {
+  const std::string root = "/sys/fs/cgroup";
+  std::vector<std::string> folders = {root};
+  std::ifstream groups("/proc/self/cgroup");
+  for (std::string line; std::getline(groups, line);) {
+    constexpr std::string_view kMark = "0::";
+    if (!line.starts_with(kMark)) continue;
+    for (std::string path = line.substr(kMark.size()); path.size() > 1;) {
+      folders.push_back(root + path);
+      path.resize(path.rfind('/'));
+    }
+  }
+  return folders;
+}
+
 }  // namespace
 
 std::uint64_t available_memory_bytes() {
   const auto kilobytes = number_after("/proc/meminfo", "MemAvailable:");
   std::uint64_t bytes = kilobytes.value_or(0) * 1024;
-  const std::string v2 = "/sys/fs/cgroup/memory.";
-  const std::string v1 = "/sys/fs/cgroup/memory/memory.";
-  for (const auto& left :
-       {cgroup_leaves(v2 + "max", v2 + "current", v2 + "stat", "file"),
-        cgroup_leaves(v1 + "limit_in_bytes", v1 + "usage_in_bytes", v1 + "stat", "total_cache")}) {
+  const auto take = [&](const std::optional<std::uint64_t>& left) {
     if (left) bytes = std::min(bytes, *left);
+  };
+  for (const std::string& folder : cgroup_folders()) {
+    const std::string v2 = folder + "/memory.";
+    take(cgroup_leaves(v2 + "max", v2 + "current", v2 + "stat", "file"));
   }
+  const std::string v1 = "/sys/fs/cgroup/memory/memory.";
+  take(cgroup_leaves(v1 + "limit_in_bytes", v1 + "usage_in_bytes", v1 + "stat", "total_cache"));
   return bytes;
 }
 

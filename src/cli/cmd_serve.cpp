@@ -1,4 +1,5 @@
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -26,6 +27,8 @@ struct Options {
   ServiceOptions service = {.model_names = {}};
   SchedulerOptions scheduler;
   std::vector<std::string> key_files;
+  std::vector<std::string> adapters;
+  std::optional<std::size_t> draft_tokens;
   std::string chat_template;
   std::string template_kwargs;
   std::string reasoning_parser;
@@ -35,6 +38,7 @@ struct Options {
   bool prefix_caching = true;
   bool generation_config = true;
   bool access_log = true;
+  bool log_prompts = false;
   ModelOptions run;
   std::string ignored;  // values that are checked when they are read, and mean what is done anyway
   bool ignored_flag = false;
@@ -42,7 +46,13 @@ struct Options {
 
 void check(const Options& options) {
   if (options.http.certificate_file.empty() != options.http.key_file.empty()) {
-    throw UsageError("TLS takes both --ssl-certfile and --ssl-keyfile");
+    throw UsageError("TLS takes both --tls-cert and --tls-key");
+  }
+  for (const std::string& adapter : options.adapters) {
+    const auto equals = adapter.find('=');
+    if (equals == 0 || equals == std::string::npos) {
+      throw UsageError("--adapter takes NAME=FOLDER, not " + adapter);
+    }
   }
   if (options.dtype == "bfloat16" && options.run.compute == "f32") {
     throw UsageError("--dtype bfloat16 and --compute f32 exclude each other");
@@ -65,6 +75,26 @@ EngineOptions engine_options(const Options& options) {
   return engine;
 }
 
+// What comes from outside may hold control characters, which could forge lines.
+std::string printable(std::string_view text) {
+  std::string out(text);
+  for (char& c : out) {
+    if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) c = '?';
+  }
+  return out;
+}
+
+void log_request(const AccessRecord& r) {
+  const std::string path = printable(r.path.substr(0, 200));
+  spdlog::info("{} {} {} {} {} bytes {:.3f} s", r.remote, r.method.empty() ? "-" : r.method,
+               path.empty() ? "-" : path, r.status, r.bytes, r.seconds);
+}
+
+void log_body(const HttpRequest& request) {
+  if (request.body.empty()) return;
+  spdlog::info("{} {} {}", request.remote, printable(request.path), printable(request.body));
+}
+
 ServiceOptions service_options(const Options& options) {
   ServiceOptions service = options.service;
   if (service.model_names.empty()) service.model_names = {options.model};
@@ -72,6 +102,8 @@ ServiceOptions service_options(const Options& options) {
     for (std::string& key : read_key_file(file)) service.api_keys.push_back(std::move(key));
   }
   service.most_running = options.scheduler.max_running;
+  service.draft_tokens = options.draft_tokens;
+  if (options.log_prompts) service.request_log = log_body;
   service.split_reasoning = options.reasoning_parser == "qwen3";
   if (!options.template_kwargs.empty()) {
     service.template_kwargs =
@@ -86,14 +118,11 @@ bool is_loopback(const std::string& host) {
   return host == "localhost" || host == "::1" || host.starts_with("127.");
 }
 
-void log_request(const AccessRecord& r) {
-  // A path is text from outside; control characters could forge lines.
-  std::string path(r.path.substr(0, 200));
-  for (char& c : path) {
-    if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) c = '?';
+void load_adapters(Engine& engine, const Options& options) {
+  for (const std::string& adapter : options.adapters) {
+    const auto equals = adapter.find('=');
+    engine.load_adapter(adapter.substr(0, equals), adapter.substr(equals + 1));
   }
-  spdlog::info("{} {} {} {} {} bytes {:.3f} s", r.remote, r.method.empty() ? "-" : r.method,
-               path.empty() ? "-" : path, r.status, r.bytes, r.seconds);
 }
 
 void serve_command(const Options& options) {
@@ -109,6 +138,7 @@ void serve_command(const Options& options) {
   for (const std::string& note : chat.notes()) spdlog::info("note: {}", note);
   Engine engine(options.model, engine_options(options));
   for (const std::string& note : engine.text().generation.notes) spdlog::info("note: {}", note);
+  load_adapters(engine, options);
   Service service(engine, chat, server, service_settings,
                   options.access_log ? log_request : Service::AccessLog());
 
@@ -150,9 +180,11 @@ void add_network(CLI::App& command, Options& o) {
       ->type_name("ORIGIN")
       ->expected(1)
       ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
-  group.add_option("--ssl-certfile", o.http.certificate_file, "TLS: certificate chain, PEM")
+  group
+      .add_option("--tls-cert,--ssl-certfile", o.http.certificate_file,
+                  "TLS: certificate chain, PEM")
       ->type_name("FILE");
-  group.add_option("--ssl-keyfile", o.http.key_file, "TLS: its private key, PEM")
+  group.add_option("--tls-key,--ssl-keyfile", o.http.key_file, "TLS: its private key, PEM")
       ->type_name("FILE");
   group
       .add_option("--header-timeout", o.http.header_timeout,
@@ -165,6 +197,8 @@ void add_network(CLI::App& command, Options& o) {
       ->check(CLI::Range(0.0, 86400.0))
       ->capture_default_str();
   group.add_flag("!--no-access-log", o.access_log, "Do not log requests");
+  group.add_flag("--log-prompts", o.log_prompts,
+                 "Log the bodies of requests, too, with all that callers say");
 }
 
 void add_capacity(CLI::App& command, Options& o) {
@@ -188,6 +222,24 @@ void add_capacity(CLI::App& command, Options& o) {
       ->type_name("SIZE");
   group.add_flag("--enable-prefix-caching,!--no-enable-prefix-caching", o.prefix_caching,
                  "Keep finished sequences for prompts that begin like them (on by default)");
+}
+
+void add_adapters(CLI::App& command, Options& o) {
+  CLI::Option_group& group = *command.add_option_group("Adapters", "");
+  group
+      .add_option(
+          "--adapter", o.adapters,
+          "LoRA adapter (docs/adapters.md) that requests may name as their model; a folder, "
+          "or a hub id in the local cache. May be repeated")
+      ->type_name("NAME=FOLDER")
+      ->expected(1)
+      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+  group
+      .add_option("--adapter-folder", o.service.adapter_folder,
+                  "Callers may load and unload adapters that are in this folder "
+                  "(/v1/load_lora_adapter)")
+      ->type_name("FOLDER")
+      ->check(CLI::ExistingDirectory);
 }
 
 // vLLM's command line for this model, as far as its values mean what is done here.
@@ -233,8 +285,14 @@ void add_serve(CLI::App& app) {
   o->run.add_to(*command, "fast");
   o->run.add_head_to(*command);
   o->run.add_kv_to(*command);
+  command
+      ->add_option("--draft-tokens", o->draft_tokens,
+                   "Speculate unless a call says otherwise: draft up to N tokens where a text "
+                   "repeats itself. 0 turns it off (default)")
+      ->check(CLI::Range(0, 16));
   add_network(*command, *o);
   add_capacity(*command, *o);
+  add_adapters(*command, *o);
   add_vllm(*command, *o);
   command->callback([o] { serve_command(*o); });
 }

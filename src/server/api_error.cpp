@@ -36,7 +36,7 @@ Json or_null(const std::string& text) {
 
 ApiError from_request(const Error& error) {
   // The engine's errors name the parameter where they can (validate() of SamplingParams).
-  static constexpr std::array<std::string_view, 15> kParams = {"temperature",
+  static constexpr std::array<std::string_view, 16> kParams = {"temperature",
                                                                "top_k",
                                                                "top_p",
                                                                "min_p",
@@ -47,6 +47,7 @@ ApiError from_request(const Error& error) {
                                                                "max_tokens",
                                                                "stop_ids",
                                                                "logprobs",
+                                                               "draft_tokens",
                                                                "stop",
                                                                "n",
                                                                "messages",
@@ -57,6 +58,8 @@ ApiError from_request(const Error& error) {
       where.starts_with("messages[")) {
     detail.param = where;
   }
+  if (where.starts_with("json_schema")) detail.code = "invalid_json_schema";
+  if (where.starts_with("tool \"")) detail.param = "tools";
   if (where == "KV memory") detail.code = "context_length_exceeded";
   return ApiError(std::move(detail));
 }

@@ -1,5 +1,6 @@
 #include "server/chat_call.h"
 
+#include <algorithm>
 #include <limits>
 #include <string_view>
 #include <utility>
@@ -69,6 +70,33 @@ Json read_tool_calls(const Fields& message) {
   return out;
 }
 
+// A tool is {"type": "function", "function": {...}}, or the function itself.
+const Json& declaration(const Json& tool) {
+  const auto function = tool.find("function");
+  return function == tool.end() ? tool : *function;
+}
+
+ToolFunction function_of(const Json& tool) {
+  const Fields function(declaration(tool), "tools");
+  const Json* parameters = function.find("parameters");
+  return {.name = function.string("name").value_or(""),
+          .parameters = parameters == nullptr ? "" : parameters->dump(),
+          .strict = function.boolean("strict", false)};
+}
+
+void keep_allowed(Json& tools, const std::vector<std::string>& names) {
+  if (!tools.is_array()) return;
+  Json kept = Json::array();
+  for (Json& tool : tools) {
+    if (!tool.is_object() || !declaration(tool).is_object()) continue;
+    const auto name = Fields(declaration(tool), "tools").string("name");
+    if (name && std::find(names.begin(), names.end(), *name) != names.end()) {
+      kept.push_back(std::move(tool));
+    }
+  }
+  tools = std::move(kept);
+}
+
 // Parameters of OpenAI's that would change what comes back, and are not here.
 void refuse_unsupported(const Fields& f) {
   for (const char* key : {"functions", "function_call"}) {
@@ -79,8 +107,8 @@ void refuse_unsupported(const Fields& f) {
       modalities != nullptr && *modalities != Json::array({"text"})) {
     f.refuse("modalities", "the model writes text only");
   }
-  if (f.has("response_format") && f.object("response_format").string("type") != "text") {
-    f.refuse("response_format", "only text");
+  if (f.boolean("continue_final_message", false)) {
+    f.refuse("continue_final_message", "an answer is always a turn of its own");
   }
 }
 
@@ -119,20 +147,35 @@ void read_template_kwargs(const Fields& f, ChatCall& call) {
   for (const auto& [key, value] : more->items()) call.chat.kwargs[key] = value;
 }
 
-ToolChoice read_tool_choice(const Fields& f) {
-  const Json* choice = f.find("tool_choice");
-  if (choice == nullptr || *choice == "auto") return ToolChoice::automatic;
-  if (*choice == "none") return ToolChoice::none;
-  f.refuse("tool_choice", "calls cannot be forced; auto and none are there");
-}
-
-void declare_tools(ChatCall& call, Json tools, const std::string& param) {
+void use_tools(ChatCall& call, Json tools, const ToolChoice& choice) {
+  const bool required = choice.kind == ToolChoice::Kind::required;
+  const auto fail = [](const std::string& param, const std::string& message) {
+    throw ApiError({.message = message, .param = param, .code = "invalid_value"});
+  };
+  if (choice.kind == ToolChoice::Kind::none) return;
+  if (choice.allowed) keep_allowed(tools, *choice.allowed);
+  if (tools.is_null() || tools.empty()) {
+    if (required) fail("tool_choice", "'tool_choice' asks for a call, but there are no tools");
+    return;
+  }
   try {
-    auto set = std::make_shared<const ToolSet>(tools);
-    if (set->empty()) return;
-    call.tools = std::move(set);
+    call.tools = std::make_shared<const ToolSet>(tools);
   } catch (const Error& error) {
-    throw ApiError({.message = error.what(), .param = param, .code = "invalid_value"});
+    fail("tools", error.what());
+  }
+  if (choice.name && call.tools->find(*choice.name) == nullptr) {
+    fail("tool_choice", fmt::format("'tool_choice': there is no tool '{}'", *choice.name));
+  }
+  OutputFormat& format = call.params.format;
+  if (required) format = {.kind = OutputFormat::Kind::tool_calls};
+  if (format.kind != OutputFormat::Kind::text) {
+    for (const Json& tool : tools) {
+      ToolFunction function = function_of(tool);
+      if (!choice.name || function.name == *choice.name) {
+        format.tools.push_back(std::move(function));
+      }
+    }
+    format.several_calls = call.parallel_calls && !choice.name;
   }
   call.chat.tools = std::move(tools);
 }
@@ -194,11 +237,9 @@ ChatCall read_chat_call(const Json& body, const SamplingParams& defaults, const 
   }
   read_thinking(f, call);
   read_logprobs(f, call.params);
-  if (const Json* tools = f.find("tools");
-      tools != nullptr && read_tool_choice(f) != ToolChoice::none) {
-    declare_tools(call, *tools, "tools");
-  }
   call.parallel_calls = f.boolean("parallel_tool_calls", true);
+  if (f.has("response_format")) call.params.format = read_format(f.object("response_format"));
+  use_tools(call, f.has("tools") ? f.at("tools") : Json(), read_tool_choice(f));
   call.n = read_choices(f);
   call.streaming = read_streaming(f);
   return call;

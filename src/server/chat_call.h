@@ -6,6 +6,7 @@
 
 #include "base/json.h"
 #include "server/fields.h"
+#include "server/output_fields.h"
 #include "server/sampling_fields.h"
 #include "text/chat.h"
 #include "text/tools/tool_set.h"
@@ -33,14 +34,10 @@ ChatCall read_chat_call(const Json& body, const SamplingParams& defaults, const 
 /// calls as objects. Throws ApiError for what is malformed or no text.
 Json read_messages(const Json& messages, const std::string& path);
 
-/// Declares functions, in OpenAI's form, to the template and to the parser of the output. Throws
-/// ApiError naming `param`.
-void declare_tools(ChatCall& call, Json tools, const std::string& param);
-
-/// What is to be done with the tools: "auto", "none", "required", or one by name. Throws ApiError
-/// for what cannot be honoured.
-enum class ToolChoice { automatic, none };
-ToolChoice read_tool_choice(const Fields& fields);
+/// Declares functions, null or a list in OpenAI's form, to the template and to the parser of the
+/// output, and holds the output to a call where one must be made. The call's parallel_calls and the
+/// format of its output must be known. Throws ApiError.
+void use_tools(ChatCall& call, Json tools, const ToolChoice& choice);
 
 /// "chat_template_kwargs", over what is set already.
 void read_template_kwargs(const Fields& fields, ChatCall& call);

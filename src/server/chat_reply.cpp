@@ -63,9 +63,7 @@ class ChatReply : public Reply {
 class WholeChatReply final : public ChatReply {
  public:
   WholeChatReply(ReplyContext context, const ChatCall& call)
-      : ChatReply(std::move(context), call),
-        token_logprobs_(call.n, Json::array()),
-        timings_(call.n) {}
+      : ChatReply(std::move(context), call), token_logprobs_(call.n, Json::array()) {}
 
   void begin() override {}
 
@@ -74,9 +72,7 @@ class WholeChatReply final : public ChatReply {
     if (event.token && event.token->logprobs) {
       token_logprobs_[choice].push_back(logprob_json(*context_.text, *event.token->logprobs));
     }
-    if (!event.finish) return;
-    usage_.add(event.stats, choice == 0);
-    timings_[choice] = timings_json(event.stats);
+    if (event.finish) usage_.add(event.stats, choice == 0);
   }
 
   void end() override {
@@ -84,7 +80,7 @@ class WholeChatReply final : public ChatReply {
     json["choices"] = Json::array();
     for (std::size_t i = 0; i < outputs_.size(); ++i) json["choices"].push_back(choice(i));
     json["usage"] = usage_json(usage_);
-    json["timings"] = timings_[0];
+    json["timings"] = usage_.timings;
     context_.exchange->respond({.body = to_wire(json)});
   }
 
@@ -114,7 +110,6 @@ class WholeChatReply final : public ChatReply {
   }
 
   std::vector<Json> token_logprobs_;
-  std::vector<Json> timings_;
 };
 
 class StreamedChatReply final : public ChatReply {

@@ -6,6 +6,7 @@
 #include <fmt/format.h>
 
 #include "server/api_error.h"
+#include "server/output_fields.h"
 
 namespace zaya {
 namespace {
@@ -57,6 +58,7 @@ CompletionCall read_completion_call(const Json& body, const SamplingParams& defa
   if (!f.string("suffix").value_or("").empty()) {
     f.refuse("suffix", "the model only goes on with a text");
   }
+  if (f.has("response_format")) call.params.format = read_format(f.object("response_format"));
   call.streaming = read_streaming(f);
   call.echo = f.boolean("echo", false);
   if (call.echo && call.params.top_logprobs) {

@@ -70,13 +70,13 @@ class CompletionReply final : public Reply {
       finish = openai_finish_reason(*event.finish);
       if (!event.stop_string.empty()) stop = event.stop_string;
       usage_.add(event.stats, i % n_ == 0);
-      choice.timings = timings_json(event.stats);
     }
     if (!streaming_.stream) {
       choice.finish = std::move(finish);
       choice.stop = std::move(stop);
     } else if (!choice.text.empty() || logprobs_wanted_ || event.finish) {
-      send(i, std::move(finish), std::move(stop));
+      send(i, std::move(finish), std::move(stop),
+           event.finish ? timings_json(event.stats) : Json(nullptr));
     }
   }
 
@@ -98,7 +98,7 @@ class CompletionReply final : public Reply {
           choice_json(i, std::move(choices_[i].finish), std::move(choices_[i].stop)));
     }
     json["usage"] = usage_json(usage_);
-    json["timings"] = std::move(choices_[0].timings);
+    json["timings"] = usage_.timings;
     context_.exchange->respond({.body = to_wire(json)});
   }
 
@@ -117,7 +117,6 @@ class CompletionReply final : public Reply {
     CompletionLogprobs logprobs{0};
     Json finish = nullptr;
     Json stop = nullptr;
-    Json timings = nullptr;
   };
 
   Json head() const {
@@ -137,12 +136,11 @@ class CompletionReply final : public Reply {
             {"stop_reason", std::move(stop)}};
   }
 
-  void send(std::size_t i, Json finish, Json stop) {
+  void send(std::size_t i, Json finish, Json stop, Json timings = nullptr) {
     Json json = head();
-    const bool last = !finish.is_null();
     json["choices"] = Json::array({choice_json(i, std::move(finish), std::move(stop))});
     if (streaming_.include_usage) json["usage"] = nullptr;
-    if (last) json["timings"] = std::move(choices_[i].timings);
+    if (!timings.is_null()) json["timings"] = std::move(timings);
     context_.exchange->write(sse(json));
   }
 

@@ -185,7 +185,7 @@ void HttpSession::read() {
   if (reading_) return;
   if (input_ended_) {
     // Nothing more comes: what is half a request never becomes one.
-    if (phase_ != Phase::busy) close();
+    if (!answers()) close();
     return;
   }
   reading_ = true;
@@ -204,7 +204,7 @@ void HttpSession::on_read(error_code error, std::size_t bytes) {
     return lingered_ > kMostLingered ? close() : read();
   }
   inbox_.append(chunk_.data(), bytes);
-  if (phase_ == Phase::busy) {
+  if (answers()) {
     if (inbox_.size() < kMostAhead) read();
     return;
   }
@@ -214,7 +214,7 @@ void HttpSession::on_read(error_code error, std::size_t bytes) {
 
 void HttpSession::on_input_end(error_code error) {
   input_ended_ = true;
-  if (phase_ != Phase::busy || error != asio::error::eof) return close();
+  if (!answers() || error != asio::error::eof) return close();
   gone();
 }
 

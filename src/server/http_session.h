@@ -60,6 +60,8 @@ class HttpSession : public std::enable_shared_from_this<HttpSession> {
   using Parser = boost::beast::http::request_parser<boost::beast::http::string_body>;
   enum class Phase { handshake, between, idle, head, body, busy, lingering, closed };
 
+  /// What is read meanwhile is for later.
+  bool answers() const { return phase_ == Phase::busy || phase_ == Phase::between; }
   void next_request();
   void read();
   void on_read(boost::system::error_code error, std::size_t bytes);

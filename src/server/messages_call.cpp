@@ -110,17 +110,25 @@ Json read_tools(const Fields& f) {
   return out;
 }
 
-void read_choice(const Fields& f, ChatCall& call, Json tools) {
-  std::string type = "auto";
+ToolChoice read_choice(const Fields& f, ChatCall& call) {
+  ToolChoice out;
   if (f.has("tool_choice")) {
     const Fields choice = f.object("tool_choice");
-    type = choice.string("type").value_or("auto");
+    const std::string type = choice.string("type").value_or("");
     call.parallel_calls = !choice.boolean("disable_parallel_tool_use", false);
-    if (type != "auto" && type != "none") {
-      choice.refuse("type", "calls cannot be forced; auto and none are there");
+    if (type == "none") {
+      out.kind = ToolChoice::Kind::none;
+    } else if (type == "any" || type == "tool") {
+      out.kind = ToolChoice::Kind::required;
+    } else if (type != "auto") {
+      choice.fail("type", "auto, any, tool or none");
+    }
+    if (type == "tool") {
+      choice.at("name");
+      out.name = choice.string("name");
     }
   }
-  if (type != "none") declare_tools(call, std::move(tools), "tools");
+  return out;
 }
 
 }  // namespace
@@ -153,7 +161,11 @@ ChatCall read_messages_call(const Json& body, const SamplingParams& defaults, co
   }
   call.chat.kwargs["enable_thinking"] = thinks;
   read_template_kwargs(f, call);
-  read_choice(f, call, read_tools(f));
+  if (f.has("output_config") && f.object("output_config").has("format")) {
+    call.params.format = read_format(f.object("output_config").object("format"));
+  }
+  const ToolChoice choice = read_choice(f, call);
+  use_tools(call, read_tools(f), choice);
   return call;
 }
 

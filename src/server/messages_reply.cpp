@@ -24,7 +24,7 @@ class MessagesReply final : public Reply, private BlockReader {
     message["content"] = Json::array();
     message["stop_reason"] = nullptr;
     message["stop_sequence"] = nullptr;
-    message["usage"] = {{"input_tokens", 0}, {"output_tokens", 0}};
+    message["usage"] = {{"input_tokens", context_.prompt_tokens}, {"output_tokens", 0}};
     send("message_start", {{"message", std::move(message)}});
   }
 

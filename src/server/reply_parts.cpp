@@ -34,6 +34,7 @@ void Usage::add(const RequestStats& stats, bool first_of_prompt) {
   if (first_of_prompt) {
     prompt += stats.prompt_tokens;
     cached += stats.cached_tokens;
+    if (timings.is_null()) timings = timings_json(stats);
   }
   completion += stats.output_tokens;
   reasoning += stats.reasoning_tokens;
@@ -44,7 +45,8 @@ Json usage_json(const Usage& u) {
           {"completion_tokens", u.completion},
           {"total_tokens", u.prompt + u.completion},
           {"prompt_tokens_details", {{"cached_tokens", u.cached}}},
-          {"completion_tokens_details", {{"reasoning_tokens", u.reasoning}}}};
+          {"completion_tokens_details", {{"reasoning_tokens", u.reasoning}}},
+          {"timings", u.timings}};
 }
 
 Json timings_json(const RequestStats& s) {
@@ -62,7 +64,9 @@ Json timings_json(const RequestStats& s) {
           {"predicted_n", s.output_tokens},
           {"predicted_ms", output_ms},
           {"predicted_per_token_ms", each(steps, output_ms)},
-          {"predicted_per_second", per_second(steps, s.decode_seconds)}};
+          {"predicted_per_second", per_second(steps, s.decode_seconds)},
+          {"draft_n", s.drafted_tokens},
+          {"draft_n_accepted", s.accepted_tokens}};
 }
 
 const char* openai_finish_reason(FinishReason reason) {

@@ -21,6 +21,7 @@ struct ReplyContext {
   std::string id;
   std::string model;         ///< as the caller named it
   std::int64_t created = 0;  ///< seconds since 1970
+  std::size_t prompt_tokens = 0;
 };
 
 /// prefix and 24 random hexadecimal digits.
@@ -33,6 +34,7 @@ struct Usage {
   std::size_t cached = 0;
   std::size_t completion = 0;
   std::size_t reasoning = 0;
+  Json timings = nullptr;  ///< of the first choice of a prompt that came to its end
 
   /// Counts a choice; of several choices of one prompt the prompt counts once.
   void add(const RequestStats& stats, bool first_of_prompt);

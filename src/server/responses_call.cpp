@@ -103,7 +103,7 @@ Json read_tools(const Fields& f) {
       tool.refuse("type", "the server has no tools of its own, only functions of the caller");
     }
     Json function = {{"name", tool.at("name")}};
-    for (const char* key : {"description", "parameters"}) {
+    for (const char* key : {"description", "parameters", "strict"}) {
       if (const Json* v = tool.find(key)) function[key] = *v;
     }
     out.push_back({{"type", "function"}, {"function", std::move(function)}});
@@ -116,10 +116,6 @@ void refuse_unsupported(const Fields& f) {
     if (f.has(key)) f.refuse(key, "nothing is stored; send the whole conversation as input");
   }
   if (f.boolean("background", false)) f.refuse("background", "nothing is stored");
-  if (f.has("text") && f.object("text").has("format") &&
-      f.object("text").object("format").string("type") != "text") {
-    f.object("text").refuse("format", "only text");
-  }
 }
 
 Json or_null(const Json* value) {
@@ -150,9 +146,11 @@ ResponsesCall read_responses_call(const Json& body, const SamplingParams& defaul
   }
   read_template_kwargs(f, chat);
   chat.streaming.stream = f.boolean("stream", false);
-  Json tools = read_tools(f);
-  if (read_tool_choice(f) != ToolChoice::none) declare_tools(chat, std::move(tools), "tools");
   chat.parallel_calls = f.boolean("parallel_tool_calls", true);
+  if (f.has("text") && f.object("text").has("format")) {
+    chat.params.format = read_format(f.object("text").object("format"));
+  }
+  use_tools(chat, read_tools(f), read_tool_choice(f));
   call.echo = {{"instructions", or_null(f.find("instructions"))},
                {"max_output_tokens", or_null(f.find("max_output_tokens"))},
                {"metadata", f.has("metadata") ? f.at("metadata") : Json::object()},
@@ -161,7 +159,7 @@ ResponsesCall read_responses_call(const Json& body, const SamplingParams& defaul
                {"reasoning", f.has("reasoning") ? f.at("reasoning") : Json::object()},
                {"store", false},
                {"temperature", chat.params.temperature},
-               {"text", {{"format", {{"type", "text"}}}}},
+               {"text", f.has("text") ? f.at("text") : Json{{"format", {{"type", "text"}}}}},
                {"tool_choice", f.has("tool_choice") ? f.at("tool_choice") : Json("auto")},
                {"tools", f.has("tools") ? f.at("tools") : Json::array()},
                {"top_p", chat.params.top_p},

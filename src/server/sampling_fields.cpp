@@ -77,6 +77,7 @@ SamplingParams read_sampling(const Fields& f, const SamplingParams& defaults) {
     p.stop_ids.insert(p.stop_ids.end(), more.begin(), more.end());
   }
   p.ignore_eos = f.boolean("ignore_eos", p.ignore_eos);
+  set(p.draft_tokens, f.integer("draft_tokens", 0, kAny));
   return p;
 }
 

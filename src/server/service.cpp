@@ -35,7 +35,11 @@ Service::Service(Engine& engine, const ChatTemplate& chat, const HttpServer& ser
       log_(std::move(log)),
       keys_(options_.api_keys),
       admission_(options_.most_running, options_.most_waiting),
-      created_(unix_time()) {}
+      created_(unix_time()) {
+  defaults_ = engine_.default_params();
+  if (options_.draft_tokens) defaults_.draft_tokens = *options_.draft_tokens;
+  validate(defaults_, engine_.text().vocab);
+}
 
 const std::vector<Service::Route>& Service::routes() {
   static const std::vector<Route> kRoutes = {
@@ -54,6 +58,8 @@ const std::vector<Service::Route>& Service::routes() {
       {"POST", "/tokenize", &Service::tokenize},
       {"POST", "/detokenize", &Service::detokenize},
       {"POST", "/apply-template", &Service::apply_template},
+      {"POST", "/v1/load_lora_adapter", &Service::load_adapter},
+      {"POST", "/v1/unload_lora_adapter", &Service::unload_adapter},
   };
   return kRoutes;
 }
@@ -161,6 +167,7 @@ void Service::handle(std::shared_ptr<Exchange> exchange) {
   const auto fail = [&](const ApiError::Detail& detail) {
     exchange->respond(error_response(detail, dialect_of(request.path)));
   };
+  if (options_.request_log) options_.request_log(request);
   try {
     (this->*find(request.path, request.method)->handler)(exchange);
   } catch (const ApiError& error) {
@@ -193,37 +200,6 @@ void Service::metrics(const std::shared_ptr<Exchange>& exchange) {
                                             .kv_bytes = status.kv_bytes,
                                             .kv_budget = engine_.kv_memory(),
                                             .cached_sequences = status.cached_sequences})});
-}
-
-Json Service::model_json(const std::string& name) const {
-  return {{"id", name},
-          {"object", "model"},
-          {"created", created_},
-          {"owned_by", "zaya"},
-          {"root", options_.model_names.front()},
-          {"max_model_len", engine_.text().context}};
-}
-
-void Service::models(const std::shared_ptr<Exchange>& exchange) {
-  Json list = Json::array();
-  for (const std::string& name : options_.model_names) list.push_back(model_json(name));
-  exchange->respond({.body = to_wire({{"object", "list"}, {"data", std::move(list)}})});
-}
-
-void Service::model(const std::shared_ptr<Exchange>& exchange) {
-  const std::string name = exchange->request().path.substr(std::string_view("/v1/models/").size());
-  check_model(name);
-  exchange->respond({.body = to_wire(model_json(name))});
-}
-
-void Service::check_model(const std::string& name) const {
-  const auto& names = options_.model_names;
-  if (name.empty() || std::find(names.begin(), names.end(), name) != names.end()) return;
-  throw ApiError({.status = 404,
-                  .message = fmt::format("the model '{}' does not exist here; there is '{}'", name,
-                                         names.front()),
-                  .param = "model",
-                  .code = "model_not_found"});
 }
 
 }  // namespace zaya

@@ -1,6 +1,9 @@
 #pragma once
 
+#include <cstddef>
+#include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -26,6 +29,11 @@ struct ServiceOptions {
   std::size_t most_waiting = 256;
   bool split_reasoning = true;            ///< else think blocks are part of the content
   Json template_kwargs = Json::object();  ///< variables of the chat template, unless a call says so
+  std::optional<std::size_t> draft_tokens =
+      {};                           ///< SamplingParams::draft_tokens, unless it says so
+  std::string adapter_folder = {};  ///< adapters in it may be loaded by callers; empty: none
+  /// Sees every request with its body, on a worker; for a log that was asked for.
+  std::function<void(const HttpRequest&)> request_log = {};
 };
 
 /// One answered request, for an access log. Nothing of what was asked or answered.
@@ -68,15 +76,18 @@ class Service final : public HttpHandler {
   void check_access(const HttpRequest& head) const;
   bool preflight(const HttpRequest& head, HttpResponse& answer) const;
   std::string_view allowed_origin(const HttpRequest& request) const;
-  void check_model(const std::string& name) const;
+  bool is_adapter(const std::string& name) const;
+  /// The adapter that a call's "model" names, empty for the model itself. Throws ApiError (404).
+  std::string adapter_of(const std::string& model) const;
   ReplyContext context(const std::shared_ptr<Exchange>& exchange, const char* id_prefix,
-                       const std::string& model) const;
+                       const std::string& model, std::size_t prompt_tokens) const;
   std::vector<TokenId> chat_prompt(const ChatCall& call) const;
   std::vector<TokenId> encode(const TextOrIds& prompt, bool special_tokens) const;
   void check_length(const std::vector<TokenId>& prompt) const;
-  void generate(const std::shared_ptr<Exchange>& exchange, const SamplingParams& params,
-                std::size_t n, bool split_reasoning, std::vector<std::vector<TokenId>> prompts,
-                std::unique_ptr<Reply> reply);
+  /// `request` has everything but the prompt.
+  void generate(const std::shared_ptr<Exchange>& exchange, const Request& request,
+                std::vector<std::vector<TokenId>> prompts, std::unique_ptr<Reply> reply);
+  Request request_of(const ChatCall& call) const;
   Json model_json(const std::string& name) const;
 
   // The routes.
@@ -93,11 +104,14 @@ class Service final : public HttpHandler {
   void tokenize(const std::shared_ptr<Exchange>& exchange);
   void detokenize(const std::shared_ptr<Exchange>& exchange);
   void apply_template(const std::shared_ptr<Exchange>& exchange);
+  void load_adapter(const std::shared_ptr<Exchange>& exchange);
+  void unload_adapter(const std::shared_ptr<Exchange>& exchange);
 
   Engine& engine_;
   const ChatTemplate& chat_;
   const HttpServer& server_;
   ServiceOptions options_;
+  SamplingParams defaults_;
   AccessLog log_;
   ApiKeys keys_;
   Admission admission_;

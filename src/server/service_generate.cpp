@@ -19,12 +19,13 @@ Json strings_json(const Tokenizer& tokenizer, const std::vector<TokenId>& ids) {
 }  // namespace
 
 ReplyContext Service::context(const std::shared_ptr<Exchange>& exchange, const char* id_prefix,
-                              const std::string& model) const {
+                              const std::string& model, std::size_t prompt_tokens) const {
   return {.exchange = exchange,
           .text = &engine_.text(),
           .id = new_id(id_prefix),
           .model = model.empty() ? options_.model_names.front() : model,
-          .created = unix_time()};
+          .created = unix_time(),
+          .prompt_tokens = prompt_tokens};
 }
 
 std::vector<TokenId> Service::chat_prompt(const ChatCall& call) const {
@@ -47,66 +48,77 @@ void Service::check_length(const std::vector<TokenId>& prompt) const {
                   .code = "context_length_exceeded"});
 }
 
-void Service::generate(const std::shared_ptr<Exchange>& exchange, const SamplingParams& params,
-                       std::size_t n, bool split_reasoning,
+void Service::generate(const std::shared_ptr<Exchange>& exchange, const Request& request,
                        std::vector<std::vector<TokenId>> prompts, std::unique_ptr<Reply> reply) {
   for (const auto& prompt : prompts) check_length(prompt);
   const auto job =
       std::make_shared<GenerationJob>(engine_, admission_, metrics_, exchange, std::move(reply));
-  Request request;
-  request.params = params;
-  request.n = n;
-  request.split_reasoning = split_reasoning;
   job->start(request, std::move(prompts));
 }
 
+Request Service::request_of(const ChatCall& call) const {
+  Request request;
+  request.params = call.params;
+  request.n = call.n;
+  request.split_reasoning = options_.split_reasoning;
+  request.adapter = adapter_of(call.model);
+  return request;
+}
+
 void Service::chat_completions(const std::shared_ptr<Exchange>& exchange) {
-  const ChatCall call = read_chat_call(parse_body(exchange->request().body),
-                                       engine_.text().generation.params, options_.template_kwargs);
-  check_model(call.model);
-  generate(exchange, call.params, call.n, options_.split_reasoning, {chat_prompt(call)},
-           make_chat_reply(context(exchange, "chatcmpl-", call.model), call));
+  const ChatCall call =
+      read_chat_call(parse_body(exchange->request().body), defaults_, options_.template_kwargs);
+  const Request request = request_of(call);
+  std::vector<TokenId> prompt = chat_prompt(call);
+  auto reply = make_chat_reply(context(exchange, "chatcmpl-", call.model, prompt.size()), call);
+  generate(exchange, request, {std::move(prompt)}, std::move(reply));
 }
 
 void Service::completions(const std::shared_ptr<Exchange>& exchange) {
-  const CompletionCall call =
-      read_completion_call(parse_body(exchange->request().body), engine_.text().generation.params);
-  check_model(call.model);
+  const CompletionCall call = read_completion_call(parse_body(exchange->request().body), defaults_);
+  Request request;
+  request.params = call.params;
+  request.n = call.n;
+  request.adapter = adapter_of(call.model);
   std::vector<std::vector<TokenId>> prompts;
   std::vector<std::string> texts;
+  std::size_t tokens = 0;
   for (const TextOrIds& prompt : call.prompts) {
     prompts.push_back(encode(prompt, /*special_tokens=*/true));
+    tokens += prompts.back().size();
     texts.emplace_back();
     if (!call.echo) continue;
     const auto* text = std::get_if<std::string>(&prompt);
     texts.back() = text != nullptr ? *text : tokenizer_of(engine_.text()).decode(prompts.back());
   }
-  generate(exchange, call.params, call.n, /*split_reasoning=*/false, std::move(prompts),
-           make_completion_reply(context(exchange, "cmpl-", call.model), call, std::move(texts)));
+  auto reply =
+      make_completion_reply(context(exchange, "cmpl-", call.model, tokens), call, std::move(texts));
+  generate(exchange, request, std::move(prompts), std::move(reply));
 }
 
 void Service::responses(const std::shared_ptr<Exchange>& exchange) {
-  const ResponsesCall call =
-      read_responses_call(parse_body(exchange->request().body), engine_.text().generation.params,
-                          options_.template_kwargs);
-  check_model(call.chat.model);
-  generate(exchange, call.chat.params, 1, options_.split_reasoning, {chat_prompt(call.chat)},
-           make_responses_reply(context(exchange, "resp_", call.chat.model), call));
+  const ResponsesCall call = read_responses_call(parse_body(exchange->request().body), defaults_,
+                                                 options_.template_kwargs);
+  const Request request = request_of(call.chat);
+  std::vector<TokenId> prompt = chat_prompt(call.chat);
+  auto reply =
+      make_responses_reply(context(exchange, "resp_", call.chat.model, prompt.size()), call);
+  generate(exchange, request, {std::move(prompt)}, std::move(reply));
 }
 
 void Service::messages(const std::shared_ptr<Exchange>& exchange) {
   const ChatCall call =
-      read_messages_call(parse_body(exchange->request().body), engine_.text().generation.params,
-                         options_.template_kwargs);
-  check_model(call.model);
-  generate(exchange, call.params, 1, options_.split_reasoning, {chat_prompt(call)},
-           make_messages_reply(context(exchange, "msg_", call.model), call));
+      read_messages_call(parse_body(exchange->request().body), defaults_, options_.template_kwargs);
+  const Request request = request_of(call);
+  std::vector<TokenId> prompt = chat_prompt(call);
+  auto reply = make_messages_reply(context(exchange, "msg_", call.model, prompt.size()), call);
+  generate(exchange, request, {std::move(prompt)}, std::move(reply));
 }
 
 void Service::count_tokens(const std::shared_ptr<Exchange>& exchange) {
   const ChatCall call = read_messages_call(parse_body(exchange->request().body), {},
                                            options_.template_kwargs, /*counts_only=*/true);
-  check_model(call.model);
+  adapter_of(call.model);
   exchange->respond({.body = to_wire({{"input_tokens", chat_prompt(call).size()}})});
 }
 
@@ -116,7 +128,7 @@ void Service::tokenize(const std::shared_ptr<Exchange>& exchange) {
   const Json body = parse_body(exchange->request().body);
   const Fields f(body);
   const Tokenizer& tokenizer = tokenizer_of(engine_.text());
-  check_model(f.string("model").value_or(""));
+  adapter_of(f.string("model").value_or(""));
   std::vector<TokenId> ids;
   if (f.has("messages")) {
     ids = chat_prompt(read_chat_call(body, {}, options_.template_kwargs));
@@ -138,7 +150,7 @@ void Service::detokenize(const std::shared_ptr<Exchange>& exchange) {
   const Json body = parse_body(exchange->request().body);
   const Fields f(body);
   const Tokenizer& tokenizer = tokenizer_of(engine_.text());
-  check_model(f.string("model").value_or(""));
+  adapter_of(f.string("model").value_or(""));
   const std::string text = tokenizer.decode(read_token_ids(f.at("tokens"), "tokens"));
   // vLLM's name, and llama.cpp's.
   exchange->respond({.body = to_wire({{"prompt", text}, {"content", text}})});
@@ -147,7 +159,7 @@ void Service::detokenize(const std::shared_ptr<Exchange>& exchange) {
 void Service::apply_template(const std::shared_ptr<Exchange>& exchange) {
   const ChatCall call =
       read_chat_call(parse_body(exchange->request().body), {}, options_.template_kwargs);
-  check_model(call.model);
+  adapter_of(call.model);
   exchange->respond({.body = to_wire({{"prompt", chat_.render(call.chat)}})});
 }
 

@@ -423,18 +423,21 @@ TEST(Api, AnswersMessages) {
   EXPECT_EQ(refused.json().at("error").at("type"), "invalid_request_error");
 }
 
-TEST(Api, ForcedCallsAreRefusedWhileTheyCannotBeMade) {
-  Json body = chat_body();
-  body["tools"] = Json::array(
-      {{{"type", "function"}, {"function", {{"name", "f"}, {"parameters", Json::object()}}}}});
-  EXPECT_EQ(call("/v1/chat/completions", body).status, 200);
-  body["tool_choice"] = "required";
-  expect_error(call("/v1/chat/completions", body), 400, "tool_choice", "unsupported_parameter");
-  body = chat_body();
-  body["response_format"] = {{"type", "json_object"}};
-  expect_error(call("/v1/chat/completions", body), 400, "response_format", "unsupported_parameter");
-  body["response_format"] = {{"type", "text"}};
-  EXPECT_EQ(call("/v1/chat/completions", body).status, 200);
+TEST(Api, SpeculatesWithTheSameOutput) {
+  Json body = completion_body();
+  body["temperature"] = 0;
+  body["max_tokens"] = 60;
+  body["prompt"] = "one two one two one two one two";
+  body["logit_bias"] = {{"300", 100}};
+  const Json plain = call("/v1/completions", body).json();
+  EXPECT_EQ(plain.at("timings").at("draft_n"), 0);
+  body["draft_tokens"] = 4;
+  const Json drafted = call("/v1/completions", body).json();
+  EXPECT_EQ(drafted.at("choices")[0].at("text"), plain.at("choices")[0].at("text"));
+  EXPECT_GT(drafted.at("timings").at("draft_n_accepted"), 0);
+  EXPECT_EQ(drafted.at("usage").at("timings"), drafted.at("timings"));
+  body["draft_tokens"] = 1000;
+  expect_error(call("/v1/completions", body), 400, "draft_tokens");
 }
 
 TEST(Api, UnknownParametersAreIgnored) {

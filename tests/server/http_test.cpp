@@ -406,7 +406,7 @@ TEST(Http, TakesTheModelCardsCommandLine) {
   expect_failure(run({"serve", model, "--mamba-cache-dtype", "float16"}), 2, "mamba-cache-dtype");
   expect_failure(run({"serve", model, "--dtype", "float16"}), 2, "--dtype");
   expect_failure(run({"serve", model, "--tool-call-parser", "hermes"}), 2, "tool-call-parser");
-  expect_failure(run({"serve", model, "--ssl-keyfile", "x"}), 2, "--ssl-certfile");
+  expect_failure(run({"serve", model, "--tls-key", "x"}), 2, "--tls-cert");
   expect_failure(run({"serve", model, "--tensor-parallel-size", "2"}), 2, "tensor-parallel-size");
   const std::string port = std::to_string(own.port());
   const RunResult taken = run({"serve", model, "--port", port});
@@ -427,7 +427,7 @@ TEST(Http, SpeaksTls) {
                          key + "' -out '" + certificate + "' 2>/dev/null")
                             .c_str()),
             0);
-  ServerProcess own({"--ssl-certfile", certificate, "--ssl-keyfile", key});
+  ServerProcess own({"--tls-cert", certificate, "--tls-key", key});
   const std::string address = "127.0.0.1:" + std::to_string(own.port());
   const std::string out = demo_model() + ".tls";
   // Its exit code tells of a connection that ends without TLS's own farewell.
@@ -458,6 +458,13 @@ TEST(Http, LogsRequestsWithoutTheirText) {
   EXPECT_TRUE(contains(log, "POST /v1/chat/completions 200 ")) << log;
   EXPECT_TRUE(contains(log, "GET /a?forged line 404 ")) << log;
   EXPECT_FALSE(contains(log, "secret")) << log;
+
+  ServerProcess open({"--log-prompts", "--draft-tokens", "4"});
+  body["messages"][0]["content"] = "no secret\x1b any more";
+  post(open.port(), "/v1/chat/completions", body);
+  open.signal(SIGTERM);
+  EXPECT_EQ(open.wait(), 0);
+  EXPECT_TRUE(contains(open.log(), "no secret"));
 }
 
 }  // namespace

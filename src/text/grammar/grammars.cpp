@@ -18,11 +18,33 @@ constexpr std::array<std::string_view, 6> kTags = {"<think>",
                                                    "<zyphra_tool_response>",
                                                    "</zyphra_tool_response>"};
 
+Unsupported unsupported(const OutputFormat& format) {
+  return format.strict ? Unsupported::refuse : Unsupported::ignore;
+}
+
+Program compile_json_or_calls(const OutputFormat& format, const Tokenizer& tokenizer) {
+  Builder builder;
+  JsonRules rules(builder);
+  const Builder::Rule json =
+      format.kind == OutputFormat::Kind::json_schema
+          ? write_json_schema(builder, rules, format.schema, "json_schema", unsupported(format))
+          : rules.object();
+  const Builder::Rule calls =
+      write_tool_calls(builder, rules, format.tools, format.several_calls, tokenizer);
+  const Builder::Rule text = builder.declare();
+  builder.begin(text);
+  builder.either([&] { builder.call(json); }, [&] { builder.call(calls); });
+  builder.end();
+  return finish_output(builder, rules, text);
+}
+
 Program compile(const OutputFormat& format, const Tokenizer& tokenizer) {
+  if (format.kind != OutputFormat::Kind::tool_calls && !format.tools.empty()) {
+    return compile_json_or_calls(format, tokenizer);
+  }
   switch (format.kind) {
     case OutputFormat::Kind::json_schema:
-      return compile_json_schema(format.schema, "json_schema",
-                                 format.strict ? Unsupported::refuse : Unsupported::ignore);
+      return compile_json_schema(format.schema, "json_schema", unsupported(format));
     case OutputFormat::Kind::tool_calls:
       return compile_tool_calls(format.tools, format.several_calls, tokenizer);
     default:

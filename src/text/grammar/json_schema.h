@@ -3,6 +3,7 @@
 #include <string>
 #include <string_view>
 
+#include "text/grammar/json_rules.h"
 #include "text/grammar/program.h"
 #include "text/grammar/schema_forms.h"
 
@@ -19,7 +20,15 @@ constexpr std::size_t kMostSchemaBytes = std::size_t{256} << 10;
 Program compile_json_schema(std::string_view schema, const std::string& where = "json_schema",
                             Unsupported unsupported = Unsupported::refuse);
 
+/// The same as a rule of a larger grammar.
+Builder::Rule write_json_schema(Builder& builder, JsonRules& rules, std::string_view schema,
+                                const std::string& where, Unsupported unsupported);
+
 /// The grammar of any JSON object.
 Program compile_json_object();
+
+/// The grammar of an output that is `text`, written with `rules`. A model that has just closed its
+/// reasoning goes on with an empty line, so there may be one before it.
+Program finish_output(Builder& builder, JsonRules& rules, Builder::Rule text);
 
 }  // namespace zaya::grammar

@@ -12,8 +12,6 @@
 
 #include <fmt/format.h>
 
-#include "text/grammar/automaton.h"
-#include "text/grammar/json_rules.h"
 #include "text/grammar/json_schema.h"
 #include "text/grammar/schema_writer.h"
 #include "zaya/error.h"
@@ -296,26 +294,30 @@ class CallWriter {
 
 }  // namespace
 
-Program compile_tool_calls(std::span<const ToolFunction> tools, bool several,
-                           const Tokenizer& tokenizer) {
+Builder::Rule write_tool_calls(Builder& builder, JsonRules& rules,
+                               std::span<const ToolFunction> tools, bool several,
+                               const Tokenizer& tokenizer) {
   if (tools.empty())
     throw Error({.where = "tools", .what = "a call is asked for, but there are none"});
+  const Builder::Rule call = CallWriter(builder, rules, tokenizer).call(tools);
+  if (!several) return call;
+  const Builder::Rule calls = builder.declare();
+  builder.begin(calls);
+  builder.call(call);
+  builder.repeat(0, Loop::kUnbounded, PlainText::none, [&] {
+    builder.byte('\n');
+    builder.call(call);
+  });
+  builder.end();
+  return calls;
+}
+
+Program compile_tool_calls(std::span<const ToolFunction> tools, bool several,
+                           const Tokenizer& tokenizer) {
   Builder builder;
   JsonRules rules(builder);
-  const Builder::Rule call = CallWriter(builder, rules, tokenizer).call(tools);
-  const Builder::Rule start = builder.declare();
-  builder.begin(start);
-  builder.either([] {}, [&] { builder.literal("\n"); }, [&] { builder.literal("\n\n"); });
-  builder.call(call);
-  if (several) {
-    builder.repeat(0, Loop::kUnbounded, PlainText::none, [&] {
-      builder.byte('\n');
-      builder.call(call);
-    });
-  }
-  builder.end();
-  rules.write_rules();
-  return builder.finish(start, Automaton::kMostDepth);
+  const Builder::Rule calls = write_tool_calls(builder, rules, tools, several, tokenizer);
+  return finish_output(builder, rules, calls);
 }
 
 }  // namespace zaya::grammar

@@ -3,6 +3,7 @@
 #include <span>
 #include <string_view>
 
+#include "text/grammar/json_rules.h"
 #include "text/grammar/program.h"
 #include "text/tokenizer.h"
 #include "zaya/output_format.h"
@@ -28,5 +29,10 @@ constexpr std::string_view kCallClose = "</zyphra_tool_call>";
 /// values are JSON. Throws Error as compile_json_schema() does, naming the tool.
 Program compile_tool_calls(std::span<const ToolFunction> tools, bool several,
                            const Tokenizer& tokenizer);
+
+/// The same as a rule of a larger grammar.
+Builder::Rule write_tool_calls(Builder& builder, JsonRules& rules,
+                               std::span<const ToolFunction> tools, bool several,
+                               const Tokenizer& tokenizer);
 
 }  // namespace zaya::grammar
