@@ -2,24 +2,15 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 import OpenAI from "openai";
+import { zodFunction, zodResponseFormat, zodResponsesFunction, zodTextFormat } from "openai/helpers/zod";
+import { baseURL, city, expectCancelled, model, noThinking, place, placeSchema, running } from "./common.mjs";
 
-const client = new OpenAI({ baseURL: `${process.env.ZAYA_URL}/v1`, apiKey: "none", maxRetries: 0 });
-const model = process.env.ZAYA_MODEL;
+const client = new OpenAI({ baseURL, apiKey: "none", maxRetries: 0 });
 const messages = [{ role: "user", content: "Hello" }];
 const short = { model, messages, max_tokens: 24, seed: 7, thinking_token_budget: 4 };
-const endless = { model, messages, max_tokens: 3900, n: 8, ignore_eos: true, thinking_token_budget: 0 };
-
-async function metric(name) {
-  const text = await (await fetch(`${process.env.ZAYA_URL}/metrics`)).text();
-  return Number(new RegExp(`^${name} (.*)$`, "m").exec(text)[1]);
-}
-
-async function becomes(name, value) {
-  for (let i = 0; i < 600 && (await metric(name)) !== value; ++i) {
-    await new Promise((resolve) => setTimeout(resolve, 50));
-  }
-  assert.equal(await metric(name), value);
-}
+const formed = { model, messages, max_tokens: 400, seed: 7, ...noThinking };
+const endless = { model, messages, max_tokens: 3900, n: 8, ignore_eos: true, ...noThinking };
+const weather = { type: "function", function: { name: "get_weather", description: "Tells the weather", parameters: placeSchema, strict: true } };
 
 test("models", async () => {
   const list = await client.models.list();
@@ -56,6 +47,55 @@ test("the client's own helper gathers a stream", async () => {
   assert.equal(final.choices[0].message.content, whole.choices[0].message.content);
 });
 
+test("several rounds of tools, whole and streamed", async () => {
+  for (const stream of [false, true]) {
+    const body = { ...formed, messages: [...messages], tools: [weather], parallel_tool_calls: false };
+    for (const tool_choice of ["required", { type: "function", function: { name: "get_weather" } }, "required"]) {
+      const call = { ...body, tool_choice };
+      const answer = stream
+        ? await client.chat.completions.stream(call).finalChatCompletion()
+        : await client.chat.completions.create(call);
+      const { message, finish_reason } = answer.choices[0];
+      assert.equal(finish_reason, "tool_calls");
+      assert.equal(message.tool_calls.length, 1);
+      place.parse(JSON.parse(message.tool_calls[0].function.arguments));
+      body.messages.push(message, { role: "tool", tool_call_id: message.tool_calls[0].id, content: "sunny" });
+    }
+    const last = await client.chat.completions.create({ ...body, tool_choice: "none", max_tokens: 8 });
+    assert.equal(last.choices[0].message.tool_calls, undefined);
+  }
+});
+
+test("the client's own helper runs tools", async () => {
+  const seen = [];
+  const runner = client.chat.completions.runTools(
+    {
+      ...formed,
+      tools: [zodFunction({ name: "get_weather", parameters: place, function: (args) => (seen.push(place.parse(args)), "sunny") })],
+      tool_choice: "required",
+      parallel_tool_calls: false,
+    },
+    { maxChatCompletions: 3 },
+  );
+  await runner.done().catch((error) => assert.match(error.message, /exceeded/));
+  assert.ok(seen.length >= 2);
+});
+
+test("structured output", async () => {
+  const parsed = await client.chat.completions.parse({ ...formed, response_format: zodResponseFormat(city, "city") });
+  city.parse(parsed.choices[0].message.parsed);
+  const response = await client.responses.parse({
+    model,
+    input: "Hello",
+    max_output_tokens: 400,
+    reasoning: { effort: "none" },
+    text: { format: zodTextFormat(city, "city") },
+  });
+  city.parse(response.output_parsed);
+  const object = await client.chat.completions.create({ ...formed, max_tokens: 60, response_format: { type: "json_object" } });
+  assert.match(object.choices[0].message.content, /^\s*\{/);
+});
+
 test("completions, n and logprobs", async () => {
   const answer = await client.completions.create({ model, prompt: ["a", "b"], n: 2, max_tokens: 5, logprobs: 2 });
   assert.deepEqual(answer.choices.map((c) => c.index), [0, 1, 2, 3]);
@@ -87,23 +127,44 @@ test("the client's own helper gathers a response", async () => {
   assert.equal(final.output[0].type, "reasoning");
 });
 
-test("aborting a stream ends it on the server", async () => {
-  const stream = await client.chat.completions.create({ ...endless, stream: true });
-  let chunks = 0;
-  for await (const chunk of stream) {
-    assert.ok(chunk.choices);
-    if (++chunks === 5) break;
+test("several rounds of tools over responses", async () => {
+  const input = [{ role: "user", content: "Hello" }];
+  for (const stream of [false, true, false]) {
+    const call = {
+      model,
+      input,
+      reasoning: { effort: "none" },
+      tools: [zodResponsesFunction({ name: "get_weather", parameters: place })],
+      tool_choice: "required",
+      parallel_tool_calls: false,
+      max_output_tokens: 400,
+    };
+    const answer = stream ? await client.responses.stream(call).finalResponse() : await client.responses.parse(call);
+    assert.deepEqual(answer.output.map((item) => item.type), ["function_call"]);
+    place.parse(JSON.parse(answer.output[0].arguments));
+    const { parsed_arguments, ...item } = answer.output[0];
+    input.push(item, { type: "function_call_output", call_id: item.call_id, output: "sunny" });
   }
-  await becomes("zaya_outputs_running", 0);
 });
 
-test("aborting a whole answer ends it on the server", async () => {
-  const controller = new AbortController();
-  const pending = client.chat.completions.create(endless, { signal: controller.signal });
-  setTimeout(() => controller.abort(), 300);
-  await assert.rejects(pending, OpenAI.APIUserAbortError);
-  await becomes("zaya_outputs_running", 0);
-});
+test("aborting a stream ends it on the server", () =>
+  expectCancelled(8, async () => {
+    const stream = await client.chat.completions.create({ ...endless, stream: true });
+    let chunks = 0;
+    for await (const chunk of stream) {
+      assert.ok(chunk.choices);
+      if (++chunks === 5) break;
+    }
+  }));
+
+test("aborting a whole answer ends it on the server", () =>
+  expectCancelled(8, async () => {
+    const controller = new AbortController();
+    const pending = client.chat.completions.create(endless, { signal: controller.signal });
+    await running(8);
+    controller.abort();
+    await assert.rejects(pending, OpenAI.APIUserAbortError);
+  }));
 
 test("errors have the classes that the client gives them", async () => {
   await assert.rejects(client.chat.completions.create({ ...short, model: "other" }), (error) => {
@@ -118,4 +179,5 @@ test("errors have the classes that the client gives them", async () => {
     return true;
   });
   await assert.rejects(client.chat.completions.create({ ...short, stream: true, n: 0 }), OpenAI.BadRequestError);
+  await assert.rejects(client.responses.create({ model, input: "x", previous_response_id: "resp_1" }), OpenAI.BadRequestError);
 });
