@@ -64,12 +64,12 @@ void Model<T>::embed(const PackedBatch& batch) {
 
 /// Several rows may have one token, so they are taken in order.
 template <class T>
-void Model<T>::embed_backward(const PackedBatch& batch, const std::vector<T>& dx) {
+void Model<T>::embed_backward(const PackedBatch& batch) {
   const std::size_t width = config_.hidden;
   for (std::size_t r = 0; r < batch.rows(); ++r) {
     const std::size_t at = static_cast<std::size_t>(batch.tokens[r]) * width;
     context_.ops.scale_input_backward(constants_.embedding + at, constants_.input_scale,
-                                      constants_.input_bias, dx.data() + r * width,
+                                      constants_.input_bias, dx_.data() + r * width,
                                       d_.embedding + at, d_.input_scale, d_.input_bias, width);
   }
 }
@@ -132,10 +132,11 @@ void Model<T>::forward(const PackedBatch& batch) {
   }
 }
 
-/// dx: of the layer's output to of its input; dstate: of its router's state to of the one before.
+/// dx_ goes from the layer's output to its input, dstate_ from its router's state to the one
+/// before.
 template <class T>
 void Model<T>::layer_backward(std::size_t index, const PackedBatch& batch, LayerActivations& a,
-                              T balance, std::vector<T>& dx, std::vector<T>& dstate) {
+                              T balance) {
   const LayerTensors<const T> w = weights(index);
   const LayerTensors<T>& dw = d_.layers[index];
   const std::size_t rows = batch.rows();
@@ -145,13 +146,13 @@ void Model<T>::layer_backward(std::size_t index, const PackedBatch& batch, Layer
   dnormed_.resize(rows * n);
   dweight_.resize(rows);
   std::vector<T> sums(3 * n);
-  // dx of a merge's output becomes that of its residual, and dblock_ that of its other term.
+  // dx_ of a merge's output becomes that of its residual, and dblock_ that of its other term.
   const auto merge_backward = [&](const T* o, const ResidualTensors<const T>& scale, const T* x,
                                   const ResidualTensors<T>& dscale) {
     std::fill(sums.begin(), sums.end(), T{0});
     context_.sum_rows(rows, 3 * n, sums.data(), [&](std::size_t i, std::size_t end, T* out) {
-      context_.ops.merge_backward(o + i * n, scale, x + i * n, dx.data() + i * n,
-                                  dblock_.data() + i * n, dx.data() + i * n, out, end - i, n);
+      context_.ops.merge_backward(o + i * n, scale, x + i * n, dx_.data() + i * n,
+                                  dblock_.data() + i * n, dx_.data() + i * n, out, end - i, n);
     });
     context_.ops.merge_backward_vectors(sums.data(), scale, dscale, n);
   };
@@ -159,7 +160,7 @@ void Model<T>::layer_backward(std::size_t index, const PackedBatch& batch, Layer
                                  T* dscale) {
     context_.sum_rows(rows, n, dscale, [&](std::size_t i, std::size_t end, T* out) {
       context_.ops.rms_norm_backward(x + i * n, scale, inverse.data() + i, dnormed_.data() + i * n,
-                                     dx.data() + i * n, out, end - i, n);
+                                     dx_.data() + i * n, out, end - i, n);
     });
   };
 
@@ -167,7 +168,7 @@ void Model<T>::layer_backward(std::size_t index, const PackedBatch& batch, Layer
   layer.experts.backward(context_, w, dw, rows, a.middle_normed.data(), a.router, dblock_.data(),
                          dnormed_.data(), dweight_.data(), a.experts);
   layer.router.backward(context_, w, dw, rows, a.middle_normed.data(), carried(index),
-                        dweight_.data(), balance, dstate.data(), dnormed_.data(), a.router);
+                        dweight_.data(), balance, dstate_.data(), dnormed_.data(), a.router);
   norm_backward(a.middle.data(), w.mlp_norm, a.middle_inverse, dw.mlp_norm);
 
   merge_backward(a.attended.data(), w.after_attention, stream_[index].data(), dw.after_attention);
@@ -179,20 +180,20 @@ void Model<T>::layer_backward(std::size_t index, const PackedBatch& batch, Layer
 template <class T>
 double Model<T>::forward_backward(const PackedBatch& batch, T scale, T share) {
   forward(batch);
-  std::vector<T> dx(batch.rows() * config_.hidden);
+  dx_.resize(batch.rows() * config_.hidden);
   const double loss =
       head_.loss(context_, constants_.final_norm, constants_.head, batch,
-                 stream_[config_.layers].data(), scale, dx.data(), d_.final_norm, d_.head);
-  std::vector<T> dstate(batch.rows() * config_.router_hidden);
+                 stream_[config_.layers].data(), scale, dx_.data(), d_.final_norm, d_.head);
+  dstate_.assign(batch.rows() * config_.router_hidden, T{0});
   const T balance = static_cast<T>(options_.auxiliary_loss) * share;
   for (std::size_t i = config_.layers; i-- > 0;) {
     LayerActivations& a = activations(i);
     // The last layer's activations are there still.
     if (options_.recompute && i + 1 < config_.layers) layer_forward(i, batch, a, nullptr);
     for (const std::uint32_t c : a.router.choice) ++loads_[i][c];
-    layer_backward(i, batch, a, balance, dx, dstate);
+    layer_backward(i, batch, a, balance);
   }
-  embed_backward(batch, dx);
+  embed_backward(batch);
   return loss;
 }
 

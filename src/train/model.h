@@ -75,10 +75,9 @@ class Model {
 
   void forward(const PackedBatch& batch);
   void embed(const PackedBatch& batch);
-  void embed_backward(const PackedBatch& batch, const std::vector<T>& dx);
+  void embed_backward(const PackedBatch& batch);
   void layer_forward(std::size_t index, const PackedBatch& batch, LayerActivations& a, T* out);
-  void layer_backward(std::size_t index, const PackedBatch& batch, LayerActivations& a, T balance,
-                      std::vector<T>& dx, std::vector<T>& dstate);
+  void layer_backward(std::size_t index, const PackedBatch& batch, LayerActivations& a, T balance);
   LayerActivations& activations(std::size_t layer) {
     return activations_[options_.recompute ? 0 : layer];
   }
@@ -108,6 +107,8 @@ class Model {
   std::vector<std::vector<T>> states_;  ///< [layers][R, N]: of the routers
   std::vector<LayerActivations> activations_;
   CcaScratch<T> scratch_;
+  std::vector<T> dx_;      ///< [R, H]: of the residual stream
+  std::vector<T> dstate_;  ///< [R, N]: of the routers' state
   std::vector<T> dblock_, dnormed_, dweight_;
   std::vector<std::vector<std::uint64_t>> loads_;
 };

@@ -114,6 +114,7 @@ double Optimizer::step(std::vector<float>& parameters, const std::vector<float>&
   double norm = 0;
   for (const double s : squares) norm += s;
   norm = std::sqrt(norm);
+  if (!std::isfinite(norm)) return norm;
 
   const double scale = options_.clip > 0 && norm > options_.clip ? options_.clip / norm : 1;
   ++state_.steps;

@@ -29,8 +29,8 @@ class Optimizer {
   Optimizer(OptimizerOptions options, std::vector<TensorInfo> layout, const Kernels& kernels,
             GemmKind kind, ThreadPool& pool);
 
-  /// One step with the gradients as they are; returns their norm before clipping. Balancing biases
-  /// are left alone.
+  /// One step with the gradients as they are; returns their norm before clipping. Does nothing when
+  /// that is no finite number. Balancing biases are left alone.
   double step(std::vector<float>& parameters, const std::vector<float>& gradients, double rate);
 
   /// What a checkpoint keeps: steps taken, and moments in the order of the arena. `second` has no

@@ -10,6 +10,13 @@ inline float square_root(float x) {
   return __builtin_sqrtf(x);
 }
 
+inline double log_of(double x) {
+  return __builtin_log(x);
+}
+inline float log_of(float x) {
+  return __builtin_logf(x);
+}
+
 inline double exp_of(double x) {
   return __builtin_exp(x);
 }

@@ -27,7 +27,7 @@ T softmax(T* x, std::size_t n) {
   const T sum = exp_shifted(x, top, n);
   const T scale = T(1) / sum;
   for (std::size_t j = 0; j < n; ++j) x[j] *= scale;
-  return top + static_cast<T>(__builtin_log(static_cast<double>(sum)));
+  return top + log_of(sum);
 }
 
 /// Loss -log p[target] of one row of logits, which become their gradient (p - [target]) scale.
@@ -39,7 +39,7 @@ T cross_entropy(T* x, std::size_t target, T scale, std::size_t n) {
   const T each = scale / sum;
   for (std::size_t j = 0; j < n; ++j) x[j] *= each;
   x[target] -= scale;
-  return top + static_cast<T>(__builtin_log(static_cast<double>(sum))) - wanted;
+  return top + log_of(sum) - wanted;
 }
 
 /// Causal attention's weights of one row of scores, of which [from, to) are seen: p = softmax(scale

@@ -1,0 +1,71 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <fstream>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "compute/kernels/kernels.h"
+#include "compute/thread_pool.h"
+#include "train/run_config.h"
+#include "train/run_state.h"
+
+namespace zaya::train {
+
+/// What one step did.
+struct StepReport {
+  std::uint64_t step = 0;  ///< from 1
+  double loss = 0;         ///< mean over the step's targets
+  double rate = 0;
+  double norm = 0;  ///< of the gradients, before clipping
+  std::size_t rows = 0;
+  std::size_t targets = 0;
+  double seconds = 0;
+  std::vector<double> load_entropy;  ///< of each layer
+  std::optional<double> evaluation;  ///< mean loss on held-out data
+};
+
+/// A run: begins at the model of its config, or goes on from its newest checkpoint.
+class Trainer {
+ public:
+  Trainer(RunConfig config, const Kernels& kernels, ThreadPool& pool);
+
+  const RunConfig& config() const { return config_; }
+  Model<float>& model() { return *model_; }
+  const Loader& loader() const { return *loader_; }
+  std::uint64_t step() const { return step_; }  ///< steps done
+
+  /// One step of the optimiser. Throws Error when the loss or a gradient is no finite number; the
+  /// parameters are then as before.
+  StepReport train_step();
+  /// Mean loss on the held-out data: the same batches every time.
+  double evaluate();
+  void save();
+
+  /// Steps to the end: saves and evaluates as the config says, appends one line a step to
+  /// out/log.jsonl, calls `report`; when that returns false, saves and returns early. Returns
+  /// whether the run is complete.
+  bool run(const std::function<bool(const StepReport&)>& report);
+
+ private:
+  RunState state() { return {*model_, *optimizer_, *balancer_, *loader_}; }
+  void open_log();
+
+  RunConfig config_;
+  ThreadPool& pool_;
+  std::unique_ptr<Model<float>> model_;
+  std::unique_ptr<Optimizer> optimizer_;
+  std::unique_ptr<Balancer> balancer_;
+  std::unique_ptr<Loader> loader_;
+  std::vector<float*> biases_;
+  std::uint64_t step_ = 0;
+  std::ofstream log_;
+};
+
+/// Operations a second of bf16 (or fp32) products that this machine does at most, measured.
+double matrix_peak(GemmKind kind, Isa isa, ThreadPool& pool);
+
+}  // namespace zaya::train
