@@ -26,9 +26,11 @@ void add_init(CLI::App& app);
 void add_inspect(CLI::App& app);
 void add_kv_policy(CLI::App& app);
 void add_logits(CLI::App& app);
+void add_prepare(CLI::App& app);
 void add_quantize(CLI::App& app);
 void add_serve(CLI::App& app);
 void add_template(CLI::App& app);
 void add_tokenize(CLI::App& app);
+void add_train(CLI::App& app);
 
 }  // namespace zaya::cli

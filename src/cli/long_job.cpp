@@ -14,28 +14,6 @@ namespace {
 
 volatile std::sig_atomic_t stop_requested = 0;
 
-/// Turns SIGINT and SIGTERM into a request while it lives.
-class StopSignals {
- public:
-  StopSignals() {
-    stop_requested = 0;
-    struct sigaction action {};
-    action.sa_handler = [](int) { stop_requested = 1; };
-    ::sigaction(SIGINT, &action, &old_interrupt_);
-    ::sigaction(SIGTERM, &action, &old_terminate_);
-  }
-  StopSignals(const StopSignals&) = delete;
-  StopSignals& operator=(const StopSignals&) = delete;
-  ~StopSignals() {
-    ::sigaction(SIGINT, &old_interrupt_, nullptr);
-    ::sigaction(SIGTERM, &old_terminate_, nullptr);
-  }
-
- private:
-  struct sigaction old_interrupt_ {};
-  struct sigaction old_terminate_ {};
-};
-
 class Bar {
  public:
   Bar(std::string label, Unit unit)
@@ -75,6 +53,23 @@ class Bar {
 
 }  // namespace
 
+StopSignals::StopSignals() {
+  stop_requested = 0;
+  struct sigaction action {};
+  action.sa_handler = [](int) { stop_requested = 1; };
+  ::sigaction(SIGINT, &action, &old_interrupt_);
+  ::sigaction(SIGTERM, &action, &old_terminate_);
+}
+
+StopSignals::~StopSignals() {
+  ::sigaction(SIGINT, &old_interrupt_, nullptr);
+  ::sigaction(SIGTERM, &old_terminate_, nullptr);
+}
+
+bool StopSignals::requested() const {
+  return stop_requested != 0;
+}
+
 void run_long_job(const std::string& label, Unit unit,
                   const std::function<void(const Progress&)>& work) {
   const StopSignals signals;
@@ -82,7 +77,7 @@ void run_long_job(const std::string& label, Unit unit,
   try {
     work([&](std::uint64_t done, std::uint64_t total) {
       bar.show(done, total);
-      return stop_requested == 0;
+      return !signals.requested();
     });
   } catch (const Cancelled&) {
     throw Error({.where = label, .what = "stopped before it was done"});

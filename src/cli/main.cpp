@@ -25,10 +25,12 @@ int main(int argc, char** argv) {
   zaya::cli::add_kv_policy(app);
   zaya::cli::add_inspect(app);
   zaya::cli::add_logits(app);
+  zaya::cli::add_prepare(app);
   zaya::cli::add_quantize(app);
   zaya::cli::add_serve(app);
   zaya::cli::add_template(app);
   zaya::cli::add_tokenize(app);
+  zaya::cli::add_train(app);
 
   try {
     // Parsing would only complain that a command is missing.

@@ -1,0 +1,183 @@
+#include <algorithm>
+#include <chrono>
+#include <csignal>
+#include <cstdlib>
+#include <filesystem>
+#include <sstream>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include <fcntl.h>
+#include <gtest/gtest.h>
+#include <spawn.h>
+#include <sys/wait.h>
+
+#include "base/file.h"
+#include "base/json.h"
+#include "base/random.h"
+#include "tests/cli/demo_model.h"
+#include "tests/cli/run.h"
+
+namespace zaya {
+namespace {
+
+namespace fs = std::filesystem;
+
+class TrainCommand : public testing::Test {
+ protected:
+  void SetUp() override {
+    folder_ = fs::path(testing::TempDir()) / ("zaya-train-" + std::to_string(::getpid()));
+    fs::remove_all(folder_);
+    fs::create_directories(folder_);
+    std::string lines;
+    for (int i = 0; i < 120; ++i) {
+      const Json question = {{"role", "user"},
+                             {"content", "Which number follows " + std::to_string(i) + "?"}};
+      const Json answer = {{"role", "assistant"},
+                           {"content", "<think>\none more\n</think>\n\n" + std::to_string(i + 1)}};
+      lines += Json({{"messages", {question, answer}}}).dump() + "\n";
+      lines +=
+          Json({{"text", "the number " + std::to_string(i) + " and the other numbers"}}).dump() +
+          "\n";
+    }
+    write_file(folder_ / "data.jsonl", lines);
+    const RunResult r =
+        run({"prepare", in("data.jsonl"), "--model", demo_model(), "-o", in("data"), "--json"});
+    ASSERT_EQ(r.exit_code, 0) << r.err;
+    counts_ = parse_json(r.out, "prepare");
+  }
+  void TearDown() override { fs::remove_all(folder_); }
+
+  std::string in(const std::string& name) const { return (folder_ / name).string(); }
+
+  Json config(const std::string& out) const {
+    return {{"model", demo_model()},
+            {"out", out},
+            {"steps", 24},
+            {"data", {{{"path", "data"}}}},
+            {"context", 64},
+            {"batch_rows", 256},
+            {"optimizer", {{"rate", 0.003}, {"warmup", 4}}},
+            {"checkpoints", {{"every", 3}}}};
+  }
+  std::string write_config(const std::string& name, const Json& json) const {
+    write_file(folder_ / name, json.dump());
+    return in(name);
+  }
+
+  /// Steps, losses and norms in a log.
+  std::vector<Json> log(const std::string& out) const {
+    std::vector<Json> lines;
+    std::error_code ignored;
+    if (!fs::exists(folder_ / out / "log.jsonl", ignored)) return lines;
+    std::istringstream text(read_file(folder_ / out / "log.jsonl"));
+    for (std::string line; std::getline(text, line);) {
+      try {
+        Json json = parse_json(line, "log");
+        json.erase("seconds");
+        lines.push_back(std::move(json));
+      } catch (const std::exception&) {
+        break;  // a line that is being written
+      }
+    }
+    return lines;
+  }
+
+  fs::path folder_;
+  Json counts_;
+};
+
+TEST_F(TrainCommand, PreparesTrainsAndGenerates) {
+  EXPECT_EQ(counts_["examples"], 240);
+  EXPECT_LT(counts_["targets"], counts_["tokens"]);
+  EXPECT_EQ(counts_["kept"], 0);
+  const RunResult again =
+      run({"prepare", in("data.jsonl"), "--model", demo_model(), "-o", in("data")});
+  EXPECT_TRUE(contains(again.out, "shards    1, 1 of them kept")) << again.out;
+
+  Json json = config("run");
+  json["evaluation"] = {{"data", {{{"path", "data"}}}}, {"every", 12}, {"rows", 512}};
+  const RunResult r = run({"train", write_config("run.json", json)});
+  ASSERT_EQ(r.exit_code, 0) << r.err;
+  EXPECT_EQ(r.out, in("run/step-00000024") + "\n");
+  for (const char* part :
+       {"Mflop a token", "step 24/24", "tokens/s", "MFU", "left", "held-out loss"}) {
+    EXPECT_TRUE(contains(r.err, part)) << part << "\n" << r.err;
+  }
+  const auto lines = log("run");
+  ASSERT_EQ(lines.size(), 24U);
+  EXPECT_LT(lines[23]["loss"].get<double>(), lines[0]["loss"].get<double>() - 1);
+  EXPECT_LT(lines[23]["evaluation_loss"].get<double>(), lines[11]["evaluation_loss"].get<double>());
+
+  const RunResult text = run({"generate", in("run/step-00000024"), "the number", "-n", "8"});
+  EXPECT_EQ(text.exit_code, 0) << text.err;
+  EXPECT_FALSE(text.out.empty());
+  const RunResult inspected = run({"inspect", in("run/step-00000024")});
+  EXPECT_TRUE(contains(inspected.out, "layout             native")) << inspected.err;
+  // Done already.
+  EXPECT_EQ(run({"train", in("run.json")}).out, r.out);
+}
+
+TEST_F(TrainCommand, GoesOnAfterKillsWithTheSameLosses) {
+  ASSERT_EQ(run({"train", write_config("whole.json", config("whole"))}).exit_code, 0);
+  const std::string file = write_config("killed.json", config("killed"));
+  Random random(7);
+  int kills = 0;
+  for (std::size_t reach = 2;; reach += 4) {
+    std::string program = ZAYA_BUILD_DIR "/bin/zaya";
+    std::string command = "train";
+    std::string path = file;
+    char* arguments[] = {program.data(), command.data(), path.data(), nullptr};
+    posix_spawn_file_actions_t quiet;
+    posix_spawn_file_actions_init(&quiet);
+    posix_spawn_file_actions_addopen(&quiet, 1, "/dev/null", O_WRONLY, 0);
+    posix_spawn_file_actions_addopen(&quiet, 2, "/dev/null", O_WRONLY, 0);
+    pid_t child = 0;
+    ASSERT_EQ(::posix_spawn(&child, program.c_str(), &quiet, nullptr, arguments, environ), 0);
+    posix_spawn_file_actions_destroy(&quiet);
+    // Once it has got further than before, after a moment of any length within a step.
+    int status = 0;
+    bool ended = false;
+    while (log("killed").size() < reach && !ended) {
+      ended = ::waitpid(child, &status, WNOHANG) == child;
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    }
+    if (!ended) {
+      std::this_thread::sleep_for(std::chrono::microseconds(random.next() % 40000));
+      ::kill(child, SIGKILL);
+      ::waitpid(child, &status, 0);
+    }
+    if (WIFEXITED(status)) {
+      ASSERT_EQ(WEXITSTATUS(status), 0);
+      break;
+    }
+    ++kills;
+  }
+  EXPECT_GE(kills, 4);
+  EXPECT_EQ(log("killed"), log("whole"));
+  EXPECT_EQ(log("killed").size(), 24U);
+  EXPECT_EQ(read_file(folder_ / "killed/step-00000024/model.safetensors"),
+            read_file(folder_ / "whole/step-00000024/model.safetensors"));
+}
+
+TEST_F(TrainCommand, FailuresAreOneLine) {
+  expect_failure(run({"train"}), 2, "config is required");
+  expect_failure(run({"train", in("gone.json")}), 1, "gone.json: cannot open");
+  Json json = config("x");
+  json["rate"] = 1;
+  expect_failure(run({"train", write_config("x.json", json)}), 1, "there is no setting 'rate'");
+  json = config("x");
+  json["data"][0]["path"] = "nowhere";
+  expect_failure(run({"train", write_config("x.json", json)}), 1, "nowhere: cannot list");
+  write_file(folder_ / "bad.jsonl", "{\"text\": \"a\"}\n[]\n");
+  expect_failure(run({"prepare", in("bad.jsonl"), "--model", demo_model(), "-o", in("y")}), 1,
+                 "bad.jsonl:2");
+  expect_failure(run({"prepare", in("bad.jsonl"), "-o", in("y")}), 2, "--model is required");
+  for (const std::string command : {"train", "prepare"}) {
+    EXPECT_TRUE(contains(run({command, "--help"}).out, "Usage: zaya " + command));
+  }
+}
+
+}  // namespace
+}  // namespace zaya
