@@ -29,6 +29,7 @@ void add_logits(CLI::App& app);
 void add_prepare(CLI::App& app);
 void add_quantize(CLI::App& app);
 void add_serve(CLI::App& app);
+void add_solve(CLI::App& app);
 void add_template(CLI::App& app);
 void add_tokenize(CLI::App& app);
 void add_train(CLI::App& app);

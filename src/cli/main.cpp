@@ -28,6 +28,7 @@ int main(int argc, char** argv) {
   zaya::cli::add_prepare(app);
   zaya::cli::add_quantize(app);
   zaya::cli::add_serve(app);
+  zaya::cli::add_solve(app);
   zaya::cli::add_template(app);
   zaya::cli::add_tokenize(app);
   zaya::cli::add_train(app);

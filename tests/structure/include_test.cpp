@@ -25,7 +25,7 @@ const std::map<std::string, std::set<std::string>> kStandsOn = {
     {"text", {"base"}},
     {"engine", {"model", "cache", "text"}},
     {"answers", {"base"}},
-    {"rsa", {"engine"}},
+    {"rsa", {"engine", "answers"}},
     {"server", {"engine"}},
     {"train", {"checkpoint", "text"}},
     {"cli", {"server", "rsa", "train"}},

@@ -1,0 +1,343 @@
+#include <atomic>
+#include <chrono>
+#include <exception>
+#include <fstream>
+#include <memory>
+#include <optional>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include "cli/command.h"
+#include "cli/long_job.h"
+#include "cli/model_options.h"
+#include "cli/rsa_options.h"
+#include "cli/solve_view.h"
+#include "cli/terminal.h"
+#include "cli/text_input.h"
+#include "rsa/answer_rule.h"
+#include "rsa/engine_generator.h"
+#include "rsa/forecast.h"
+#include "rsa/journal.h"
+#include "rsa/result_json.h"
+#include "rsa/solver.h"
+#include "zaya/error.h"
+
+namespace zaya::cli {
+namespace {
+
+struct Options {
+  std::string model;
+  std::string positional;
+  std::string file;
+  std::string system;
+  std::string kind = "mathematics";
+  std::string prompt;
+  std::string print_prompt;
+  std::string journal;
+  std::string resume;
+  std::string trace;
+  bool no_think = false;
+  bool json = false;
+  bool quiet = false;
+  std::size_t slots = 0;
+  std::uint64_t kv_memory = 0;
+  RsaOptions rsa;
+  ModelOptions run;
+  std::vector<CLI::Option*> sources;
+};
+
+// What a run is: all that its outputs depend on, as the journal keeps it.
+struct Run {
+  rsa::Settings settings = {};
+  std::vector<ChatMessage> messages = {};
+  std::string kind = {};
+  std::string prompt = {};  // the aggregation prompt's text
+  bool thinking = true;
+};
+
+Json to_json(const Run& run, const std::string& model) {
+  Json json = {{"model", model},       {"settings", rsa::to_json(run.settings)},
+               {"kind", run.kind},     {"thinking", run.thinking},
+               {"prompt", run.prompt}, {"messages", Json::array()}};
+  for (const ChatMessage& m : run.messages) {
+    json["messages"].push_back({{"role", m.role}, {"content", m.content}});
+  }
+  return json;
+}
+
+Run run_from_json(const Json& json, const std::string& where) {
+  const JsonView view(json, where);
+  Run run{.settings = rsa::settings_from_json(view.at("settings"), where)};
+  run.kind = view.string("kind");
+  run.thinking = view.boolean("thinking");
+  run.prompt = view.string("prompt");
+  for (const Json& m : view.at("messages")) {
+    const JsonView message(m, where + ": messages");
+    run.messages.push_back({message.string("role"), message.string("content")});
+  }
+  return run;
+}
+
+Run run_of(const Options& options) {
+  std::string text;
+  if (options.sources[0]->count() > 0 && options.positional != "-") {
+    text = options.positional;
+  } else {
+    text = TextInput(options.file == "-" ? "" : options.file).read_all();
+  }
+  require_utf8(text, "the problem");
+  if (text.find_first_not_of(" \t\r\n") == std::string::npos) {
+    throw Error({.where = "the problem", .what = "it is empty"});
+  }
+  Run run{.settings = options.rsa.settings(), .kind = options.kind, .thinking = !options.no_think};
+  run.prompt =
+      rsa::AggregationPrompt::load(options.prompt.empty() ? options.kind : options.prompt).source();
+  if (!options.system.empty()) run.messages.push_back({"system", options.system});
+  run.messages.push_back({"user", text});
+  return run;
+}
+
+void check(const Options& options) {
+  std::size_t given = options.sources[0]->count() + options.sources[1]->count();
+  if (!options.resume.empty()) {
+    if (given > 0 || !options.journal.empty()) {
+      throw UsageError("--resume takes problem and settings from the journal");
+    }
+    return;
+  }
+  if (given > 1) throw UsageError("solve takes one problem: as an argument or --file");
+  if (given == 0 && stdin_is_terminal()) {
+    throw UsageError("solve needs a problem: as an argument, --file or on stdin");
+  }
+}
+
+void print_answers(const rsa::Result& result, const rsa::Settings& settings) {
+  std::string out;
+  if (settings.selection == rsa::Selection::all) {
+    for (const rsa::Candidate& c : result.stages[result.answer_stage]) {
+      out += fmt::format("--- candidate {} ---\n{}\n", c.slot, c.output.answer);
+    }
+  } else if (const rsa::Candidate* choice = result.choice()) {
+    out += choice->output.answer.empty() ? choice->output.reasoning : choice->output.answer;
+    if (!out.empty() && out.back() != '\n') out += "\n";
+  }
+  if (!result.votes.empty()) {
+    out += fmt::format("\nanswers of stage {}:\n", result.answer_stage);
+    for (const rsa::Vote& vote : result.votes) {
+      out += fmt::format("{:>4} x {}   (candidates {})\n", vote.slots.size(), vote.answer,
+                         fmt::join(vote.slots, ", "));
+    }
+  }
+  if (const rsa::Candidate* choice = result.choice(); choice != nullptr && choice->answer) {
+    out += "\n" + *choice->answer + "\n";
+  }
+  print(stdout_is_terminal() ? without_control_codes(out) : out);
+}
+
+// The forecast is told before the run; what it came to, after.
+rsa::Forecast foresee(const Run& run, const Engine& engine, const rsa::Generator& generator,
+                      const RunnerOptions& runner) {
+  const std::string& problem = run.messages.back().content;
+  const rsa::AggregationPrompt prompt(run.prompt, "aggregation prompt");
+  const std::vector<std::string> empty(run.settings.subset);
+  const std::size_t bare = generator.count_tokens(problem);
+  const std::size_t framed = generator.count_tokens(prompt.render(problem, empty, true));
+  return rsa::forecast(run.settings,
+                       {.prompt_tokens = engine.encode_chat(run.messages, run.thinking).size(),
+                        .template_tokens = framed - std::min(bare, framed),
+                        .slots = generator.slots(),
+                        .context = engine.context(),
+                        .kv_memory = engine.kv_memory(),
+                        .kv_bytes = rsa::kv_bytes_of(engine.config(), runner)});
+}
+
+// Solves on a thread of its own; this one draws and listens to Ctrl-C.
+rsa::Result solve_watched(rsa::Generator& generator, const rsa::Problem& problem,
+                          const rsa::Settings& settings, const rsa::Observer& observer,
+                          SolveView& view) {
+  std::stop_source stop;
+  std::atomic<bool> done = false;
+  std::optional<rsa::Result> result;
+  std::exception_ptr failure;
+  std::thread worker([&] {
+    try {
+      result = rsa::solve(generator, {problem}, settings,
+                          {.observer = observer, .stop = stop.get_token()})
+                   .front();
+    } catch (...) {
+      failure = std::current_exception();
+    }
+    done = true;
+  });
+  for (int tick = 0; !done; ++tick) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(25));
+    if (Interrupt::requested()) stop.request_stop();
+    if (tick % 8 == 0) view.draw();
+  }
+  worker.join();
+  view.clear();
+  if (failure) std::rethrow_exception(failure);
+  return std::move(*result);
+}
+
+void solve_command(const Options& options) {
+  if (!options.print_prompt.empty()) {
+    print(rsa::AggregationPrompt::builtin(options.print_prompt).source());
+    return;
+  }
+  if (options.model.empty()) throw UsageError("solve needs a model");
+  check(options);
+  std::optional<rsa::Journal> journal;
+  Run run;
+  if (!options.resume.empty()) {
+    journal.emplace(rsa::Journal::resume(options.resume));
+    run = run_from_json(journal->head(), options.resume);
+  } else {
+    run = run_of(options);
+  }
+  std::ofstream trace;
+  if (!options.trace.empty()) {
+    trace.open(options.trace);
+    if (!trace) throw Error({.where = options.trace, .what = "cannot write the trace"});
+  }
+  EngineOptions engine_options{
+      .runner = options.run.runner_options(),
+      // What ended is of use for the beginning of its prompt alone.
+      .scheduler = {.max_running = options.slots > 0 ? options.slots : 64, .cached_sequences = 1}};
+  if (options.kv_memory > 0) engine_options.runner.kv_memory = options.kv_memory;
+  Engine engine(options.model, engine_options);
+  rsa::EngineGeneratorOptions generator_options{.slots = engine_options.scheduler.max_running,
+                                                .thinking = run.thinking};
+  if (!options.run.adapter.empty()) {
+    engine.load_adapter("adapter", options.run.adapter);
+    generator_options.adapter = "adapter";
+  }
+  rsa::EngineGenerator generator(engine, generator_options);
+  rsa::Problem problem{
+      .messages = run.messages,
+      .prompt = std::make_shared<const rsa::AggregationPrompt>(run.prompt, "aggregation prompt"),
+      .answers = rsa::answer_rule(rsa::answer_kind_of_prompt(run.kind))};
+  SolveView view(run.settings, options.quiet);
+  if (journal && journal->known().contains(0)) {
+    problem.known = journal->known().at(0);
+    for (const auto& [place, output] : problem.known) {
+      view.known(place.first, place.second, output.output_tokens);
+    }
+  }
+  if (!options.journal.empty()) {
+    journal.emplace(rsa::Journal::create(options.journal, to_json(run, options.model)));
+  }
+  const rsa::Forecast forecast = foresee(run, engine, generator, engine_options.runner);
+  const rsa::Settings& s = run.settings;
+  if (!options.quiet) {
+    fmt::print(stderr,
+               "zaya: {} stages, {} candidates each (T={} N={} C={} beta={} tau={}), seed {}\n"
+               "zaya: at most {} tokens, sequences of {} tokens, {} of KV pages{}\n",
+               s.stages(), s.population, s.rounds, s.population, s.subset, s.beta, s.tau, s.seed,
+               forecast.output_tokens, forecast.longest,
+               bytes_text(static_cast<double>(forecast.peak_bytes)),
+               forecast.fits ? "" : ", which is all there is: candidates may wait");
+  }
+
+  const Interrupt interrupt(Interrupt::Again::ends_program);
+  const auto begin = std::chrono::steady_clock::now();
+  const rsa::Result result = solve_watched(
+      generator, problem, s,
+      [&](const rsa::Event& event) {
+        view.take(event);
+        if (journal) journal->add(event);
+        if (!trace.is_open()) return;
+        if (const Json json = rsa::trace_json(event); !json.is_null()) {
+          trace << json.dump(-1, ' ', false, Json::error_handler_t::replace) << std::endl;
+          if (!trace) throw Error({.where = options.trace, .what = "cannot write the trace"});
+        }
+      },
+      view);
+  const double seconds =
+      std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+
+  if (options.json) {
+    Json json = rsa::to_json(result);
+    json["settings"] = rsa::to_json(s);
+    json["kv"] = {{"forecast_bytes", forecast.peak_bytes},
+                  {"peak_bytes", generator.peak_kv_bytes()}};
+    json["seconds"] = seconds;
+    print(json.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n");
+  } else {
+    print_answers(result, s);
+  }
+  if (!options.quiet) {
+    fmt::print(
+        stderr,
+        "zaya: {}{} tokens generated, {} read, in {:.1f} s; longest context {} of at most {}; "
+        "KV pages {} of at most {}\n",
+        result.stopped ? "stopped; " : "", result.usage.output_tokens,
+        result.usage.prompt_tokens - result.usage.cached_tokens, seconds, result.largest_context,
+        result.context_bound, bytes_text(static_cast<double>(generator.peak_kv_bytes())),
+        bytes_text(static_cast<double>(forecast.peak_bytes)));
+  }
+  if (!result.error.empty()) throw Error({.where = "solve", .what = result.error});
+}
+
+}  // namespace
+
+void add_solve(CLI::App& app) {
+  auto options = std::make_shared<Options>();
+  CLI::App* command = app.add_subcommand(
+      "solve",
+      "Work on one problem with many candidates that learn from each other: Markovian RSA");
+  command->add_option("model", options->model, "Model folder, or hub id in the local cache");
+  options->sources = {
+      command->add_option("problem", options->positional,
+                          "The problem; - or nothing reads it from stdin"),
+      command->add_option("--file", options->file, "Read the problem from a file; - is stdin")
+          ->type_name("FILE")};
+  command->add_option("--system", options->system, "System message");
+  command
+      ->add_option("--kind", options->kind,
+                   "What the problem is: its aggregation prompt, and how answers are compared")
+      ->check(CLI::IsMember(rsa::AggregationPrompt::kinds()))
+      ->default_val("mathematics");
+  command
+      ->add_option("--prompt", options->prompt, "An aggregation prompt of your own: a Jinja file")
+      ->type_name("FILE");
+  command
+      ->add_option("--print-prompt", options->print_prompt,
+                   "Print a built-in aggregation prompt, to make your own from it, and end")
+      ->check(CLI::IsMember(rsa::AggregationPrompt::kinds()));
+  command->add_flag("--no-think", options->no_think,
+                    "Set enable_thinking to false for the template");
+  command->add_option("--slots", options->slots, "Candidates at once (default: 64)")
+      ->check(CLI::Range(1, 1024));
+  command->add_flag("--json", options->json, "Print one JSON object: answer, votes, stages, usage");
+  command
+      ->add_option(
+          "--trace", options->trace,
+          "Write everything to a file: prompts, reasoning and answers, a JSON line an event")
+      ->type_name("FILE");
+  CLI::Option* journal = command
+                             ->add_option("--journal", options->journal,
+                                          "Keep each candidate in a file as soon as it is finished")
+                             ->type_name("FILE");
+  command
+      ->add_option("--resume", options->resume,
+                   "Go on with the run of a journal; only unfinished candidates are done again")
+      ->type_name("FILE")
+      ->excludes(journal);
+  command->add_flag("-q,--quiet", options->quiet, "No progress on stderr");
+  command->add_option("--kv-memory", options->kv_memory, "Memory for keys and values (8GB)")
+      ->transform(CLI::AsSizeValue(true).description(""))
+      ->type_name("SIZE");
+  options->rsa.add_to(*command);
+  options->run.add_to(*command, "fast");
+  options->run.add_head_to(*command);
+  options->run.add_kv_to(*command);
+  options->run.add_adapter_to(*command);
+  command->callback([options] { solve_command(*options); });
+}
+
+}  // namespace zaya::cli
