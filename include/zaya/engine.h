@@ -73,6 +73,8 @@ class Engine {
   const SamplingParams& default_params() const;
   std::size_t context() const;    ///< most tokens of a prompt and its output
   std::size_t kv_memory() const;  ///< bytes for K and V of all sequences together
+  /// Most bytes that K and V of a sequence of so many tokens take.
+  std::size_t kv_bytes(std::size_t tokens) const;
 
   /// Loads a LoRA adapter of the attention projections (docs/adapters.md), under a name for
   /// requests; they go on meanwhile. `folder`: as PEFT saves it, or its id in the local Hugging

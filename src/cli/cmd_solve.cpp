@@ -139,8 +139,7 @@ void print_answers(const rsa::Result& result, const rsa::Settings& settings) {
 }
 
 // The forecast is told before the run; what it came to, after.
-rsa::Forecast foresee(const Run& run, const Engine& engine, const rsa::Generator& generator,
-                      const RunnerOptions& runner) {
+rsa::Forecast foresee(const Run& run, const Engine& engine, const rsa::Generator& generator) {
   const std::string& problem = run.messages.back().content;
   const rsa::AggregationPrompt prompt(run.prompt, "aggregation prompt");
   const std::vector<std::string> empty(run.settings.subset);
@@ -152,7 +151,7 @@ rsa::Forecast foresee(const Run& run, const Engine& engine, const rsa::Generator
                         .slots = generator.slots(),
                         .context = engine.context(),
                         .kv_memory = engine.kv_memory(),
-                        .kv_bytes = rsa::kv_bytes_of(engine.config(), runner)});
+                        .kv_bytes = [&](std::size_t n) { return engine.kv_bytes(n); }});
 }
 
 // Solves on a thread of its own; this one draws and listens to Ctrl-C.
@@ -231,7 +230,7 @@ void solve_command(const Options& options) {
   if (!options.journal.empty()) {
     journal.emplace(rsa::Journal::create(options.journal, to_json(run, options.model)));
   }
-  const rsa::Forecast forecast = foresee(run, engine, generator, engine_options.runner);
+  const rsa::Forecast forecast = foresee(run, engine, generator);
   const rsa::Settings& s = run.settings;
   if (!options.quiet) {
     fmt::print(stderr,

@@ -239,6 +239,10 @@ std::size_t Engine::kv_memory() const {
   return impl_->runner().pages().budget();
 }
 
+std::size_t Engine::kv_bytes(std::size_t tokens) const {
+  return impl_->scheduler().bytes_for(tokens);
+}
+
 void Engine::load_adapter(const std::string& name, const std::string& folder) {
   impl_->scheduler().load_adapter(name, resolve_model_folder(folder));
 }

@@ -70,6 +70,8 @@ class Scheduler {
   std::size_t waiting() const { return waiting_.size(); }
   /// Finished sequences that are kept for their prefixes.
   std::size_t cached() const { return cache_.size(); }
+  /// Most bytes that the pages of so many tokens take. From any thread.
+  std::size_t bytes_for(std::size_t tokens) const;
   /// Lets all cached prefixes go.
   void clear_cache();
 
@@ -143,8 +145,6 @@ class Scheduler {
   void close(Choices& in, Choices::iterator choice, const std::string& error);
   void keep(Sequence sequence);
   void end(Choices& in, Choices::iterator choice, RequestEvent event);
-  /// Bytes of the pages of so many tokens.
-  std::size_t bytes_for(std::size_t tokens) const;
   std::size_t capacity() const;
 
   Runner& runner_;

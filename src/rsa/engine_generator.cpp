@@ -134,6 +134,7 @@ EngineGenerator::~EngineGenerator() {
 
 CallId EngineGenerator::start(Call call) {
   std::vector<TokenId> prompt = engine_.encode_chat(call.messages, options_.thinking);
+  call.params.draft_tokens = options_.draft_tokens;
   State& state = *state_;
   const std::lock_guard guard(state.lock);
   const CallId id = state.next++;

@@ -14,6 +14,7 @@ struct EngineGeneratorOptions {
   std::size_t slots = 64;  ///< calls at once
   bool thinking = true;    ///< the chat template's enable_thinking
   std::string adapter = {};
+  std::size_t draft_tokens = 0;  ///< SamplingParams::draft_tokens of every call
 };
 
 /// Generates with a model of this process. Calls with the same prompt share its pages: one of them

@@ -1,24 +1,8 @@
 #include "rsa/forecast.h"
 
 #include <algorithm>
-#include <utility>
-
-#include "cache/kv_policy.h"
-#include "model/state.h"
 
 namespace zaya::rsa {
-
-std::function<std::size_t(std::size_t)> kv_bytes_of(const ModelConfig& config,
-                                                    const RunnerOptions& options) {
-  KvPolicy policy = options.kv_policy.empty() ? uniform_kv_policy(config, options.kv_cache_dtype)
-                                              : read_kv_policy(options.kv_policy, config);
-  if (policy.empty()) {
-    const KvFormat format = options.compute == Compute::f32 ? KvFormat::f32 : KvFormat::bf16;
-    policy.assign(config.layers, {format, format});
-  }
-  return [layout = StateLayout(config, std::move(policy)),
-          step = options.chunk](std::size_t tokens) { return layout.bytes_held(tokens, step); };
-}
 
 Forecast forecast(const Settings& s, const ForecastInput& in) {
   Forecast out{.slots = in.slots};

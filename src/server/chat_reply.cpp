@@ -81,6 +81,7 @@ class WholeChatReply final : public ChatReply {
     for (std::size_t i = 0; i < outputs_.size(); ++i) json["choices"].push_back(choice(i));
     json["usage"] = usage_json(usage_);
     json["timings"] = usage_.timings;
+    if (context_.more) json.update(*context_.more);
     context_.exchange->respond({.body = to_wire(json)});
   }
 

@@ -22,6 +22,8 @@ struct ReplyContext {
   std::string model;         ///< as the caller named it
   std::int64_t created = 0;  ///< seconds since 1970
   std::size_t prompt_tokens = 0;
+  /// Members that an answer in one piece has besides; null: none. Read when it is sent.
+  std::shared_ptr<const Json> more = nullptr;
 };
 
 /// prefix and 24 random hexadecimal digits.

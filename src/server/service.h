@@ -16,6 +16,7 @@
 #include "server/generation_job.h"
 #include "server/http.h"
 #include "server/metrics.h"
+#include "server/rsa_job.h"
 #include "text/chat.h"
 #include "zaya/engine.h"
 
@@ -88,6 +89,7 @@ class Service final : public HttpHandler {
   void generate(const std::shared_ptr<Exchange>& exchange, const Request& request,
                 std::vector<std::vector<TokenId>> prompts, std::unique_ptr<Reply> reply);
   Request request_of(const ChatCall& call) const;
+  void rsa_completion(const std::shared_ptr<Exchange>& exchange, const Json& body);
   Json model_json(const std::string& name) const;
 
   // The routes.
@@ -117,6 +119,7 @@ class Service final : public HttpHandler {
   Admission admission_;
   Metrics metrics_;
   std::int64_t created_;
+  LongWork long_work_;  // last: it uses all of the above
 };
 
 }  // namespace zaya

@@ -61,7 +61,8 @@ Json Service::model_json(const std::string& name) const {
           {"owned_by", "zaya"},
           {"root", adapter ? name : options_.model_names.front()},
           {"parent", adapter ? Json(options_.model_names.front()) : Json(nullptr)},
-          {"max_model_len", engine_.text().context}};
+          {"max_model_len", engine_.text().context},
+          {"rsa", true}};
 }
 
 void Service::models(const std::shared_ptr<Exchange>& exchange) {

@@ -5,6 +5,7 @@
 #include "server/chat_reply.h"
 #include "server/messages_call.h"
 #include "server/responses_call.h"
+#include "server/rsa_call.h"
 #include "server/service.h"
 
 namespace zaya {
@@ -65,9 +66,25 @@ Request Service::request_of(const ChatCall& call) const {
   return request;
 }
 
+void Service::rsa_completion(const std::shared_ptr<Exchange>& exchange, const Json& body) {
+  RsaCall call = read_rsa_call(body, defaults_, options_.template_kwargs);
+  const std::string model = call.chat.model;
+  std::string adapter = adapter_of(model);
+  RsaJob::start({.engine = engine_,
+                 .admission = admission_,
+                 .metrics = metrics_,
+                 .exchange = exchange,
+                 .call = std::move(call),
+                 .context = context(exchange, "chatcmpl-", model, 0),
+                 .adapter = std::move(adapter),
+                 .slots = options_.most_running},
+                long_work_);
+}
+
 void Service::chat_completions(const std::shared_ptr<Exchange>& exchange) {
-  const ChatCall call =
-      read_chat_call(parse_body(exchange->request().body), defaults_, options_.template_kwargs);
+  const Json body = parse_body(exchange->request().body);
+  if (asks_for_rsa(body)) return rsa_completion(exchange, body);
+  const ChatCall call = read_chat_call(body, defaults_, options_.template_kwargs);
   const Request request = request_of(call);
   std::vector<TokenId> prompt = chat_prompt(call);
   auto reply = make_chat_reply(context(exchange, "chatcmpl-", call.model, prompt.size()), call);

@@ -94,7 +94,7 @@ TEST(RsaEngineGenerator, PeakOfPagesIsWithinItsForecast) {
                  .slots = 4,
                  .context = engine->context(),
                  .kv_memory = engine->kv_memory(),
-                 .kv_bytes = kv_bytes_of(engine->config(), {.compute = Compute::f32})});
+                 .kv_bytes = [&](std::size_t n) { return engine->kv_bytes(n); }});
   const Result result = solve(generator, problems, settings).front();
   EXPECT_EQ(result.error, "");
   EXPECT_TRUE(f.fits);

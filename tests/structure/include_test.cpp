@@ -26,7 +26,7 @@ const std::map<std::string, std::set<std::string>> kStandsOn = {
     {"engine", {"model", "cache", "text"}},
     {"answers", {"base"}},
     {"rsa", {"engine", "answers"}},
-    {"server", {"engine"}},
+    {"server", {"engine", "rsa"}},
     {"train", {"checkpoint", "text"}},
     {"cli", {"server", "rsa", "train"}},
 };
