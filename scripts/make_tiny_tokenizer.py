@@ -1,15 +1,18 @@
 #!/usr/bin/env python3
-"""Writes models/random-tiny/tokenizer.json: a small BPE of Gemma 3's kind, with ZAYA1's tokens.
+"""Writes a small tokenizer.json: a BPE of Gemma 3's kind, with ZAYA1's tokens.
 
-usage: scripts/make_tiny_tokenizer.py [OUT.json]
+usage: scripts/make_tiny_tokenizer.py [OUT.json [TEXTS.jsonl...]]
+       (default: models/random-tiny/tokenizer.json)
 
 The special tokens have the ids they have in ZAYA1. All 256 byte tokens are there, so every text can
-be encoded. The pieces are learned from the words below, most frequent first, as if each occurred in
-proportion to 1 / rank.
+be encoded. The pieces are learned from the words of the texts (all strings in them), as often as they
+occur; without texts from the words below, as if each occurred in proportion to 1 / rank. Only letters
+are joined: digits and marks stay tokens of their own, which is what arithmetic needs.
 """
 
 import json
 import pathlib
+import re
 import sys
 from collections import Counter
 
@@ -54,19 +57,45 @@ business company market money price service group member history science nature 
 """
 
 
-def learn_pieces(count):
-  """The `count` most useful merges over WORDS, in the order they are found."""
-  words = {}
+def builtin_words():
+  """Forms of WORDS and their weights."""
+  forms = {}
   for rank, word in enumerate(dict.fromkeys(WORDS.split()), start=1):
     # A word stands mostly inside a sentence, sometimes first in one.
     for form, share in ((SPACE + word, 0.85), (word, 0.10), (word.capitalize(), 0.05)):
-      words[form] = (list(form), share / rank)
+      forms[form] = share / rank
+  return forms
+
+
+def strings_of(value):
+  if isinstance(value, str):
+    yield value
+  elif isinstance(value, (list, dict)):
+    for item in value.values() if isinstance(value, dict) else value:
+      yield from strings_of(item)
+
+
+def words_of(files):
+  """Forms of the words in the strings of JSONL files, and how often they occur."""
+  forms = Counter()
+  for file in files:
+    for line in pathlib.Path(file).read_text(encoding="utf-8").splitlines():
+      for text in strings_of(json.loads(line)):
+        forms.update(word.replace(" ", SPACE) for word in re.findall(" ?[A-Za-z]+", text))
+  return forms
+
+
+def learn_pieces(forms, count):
+  """The `count` most useful merges over weighted words, in the order they are found."""
+  words = {form: (list(form), weight) for form, weight in forms.items()}
   merges = []
   while len(merges) < count:
     pairs = Counter()
     for parts, weight in words.values():
       for pair in zip(parts, parts[1:]):
         pairs[pair] += weight
+    if not pairs:
+      break  # every word is one piece
     best = max(pairs, key=lambda pair: (pairs[pair], pair))
     merges.append(best)
     for parts, _ in words.values():
@@ -83,11 +112,11 @@ def template(*parts):
           for part, kind in parts]
 
 
-def tokenizer():
+def tokenizer(forms):
   fixed = HEAD + CHARACTERS + TURNS + BYTES
-  merges = learn_pieces(VOCAB - len(fixed) - len(THINK))
+  merges = learn_pieces(forms, VOCAB - len(fixed) - len(THINK))
   vocab = fixed + ["".join(pair) for pair in merges]
-  assert len(set(vocab)) == len(vocab) == VOCAB - len(THINK)
+  assert len(set(vocab)) == len(vocab) <= VOCAB - len(THINK)
   assert [vocab.index(token) for token in TURNS] == list(range(101, 107))
   ids = {token: i for i, token in enumerate(vocab + THINK)}
   single = [("<bos>", 0), ("A", 0), ("<|im_end|>", 0)]
@@ -133,12 +162,12 @@ def tokenizer():
 def main():
   root = pathlib.Path(__file__).resolve().parent.parent
   out = pathlib.Path(sys.argv[1]) if len(sys.argv) > 1 else root / "models/random-tiny/tokenizer.json"
-  text = json.dumps(tokenizer(), ensure_ascii=False, indent=1)
+  forms = words_of(sys.argv[2:]) if len(sys.argv) > 2 else builtin_words()
+  text = json.dumps(tokenizer(forms), ensure_ascii=False, indent=1)
   # One merge a line reads better than four.
   lines = text.split("\n")
   at = next(i for i, line in enumerate(lines) if '"merges"' in line) + 1
   pairs, closing = lines[at:-3], lines[-3:]
-  assert len(pairs) % 4 == 0
   rows = ["   " + "".join(part.strip() + (" " if part.endswith('",') else "")
                           for part in pairs[i:i + 4]) for i in range(0, len(pairs), 4)]
   out.write_text("\n".join(lines[:at] + rows + closing) + "\n", encoding="utf-8")

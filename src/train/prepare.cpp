@@ -10,6 +10,7 @@
 #include <fmt/format.h>
 
 #include "base/file.h"
+#include "base/hash.h"
 #include "checkpoint/config.h"
 #include "compute/thread_pool.h"
 #include "train/shard.h"
@@ -117,12 +118,13 @@ ExampleEncoder::ExampleEncoder(const fs::path& model)
     throw Error({.where = (model / "config.json").string(), .what = "eos_token_id is missing"});
   }
   eos_ = config.eos.front();
-  const std::string tokens = fmt::format("{} {}", bos_, eos_);
-  fingerprint_ = fnv1a(std::as_bytes(std::span(tokens)));
-  for (const std::string& text :
+  Hash hash;
+  hash.add(fmt::format("{} {}", bos_, eos_));
+  for (const std::string& part :
        {read_file(model / "tokenizer.json"), template_.source(false), template_.source(true)}) {
-    fingerprint_ = fnv1a(std::as_bytes(std::span(text)), fingerprint_);
+    hash.add(std::string_view(part));
   }
+  fingerprint_ = hash.hex();
 }
 
 TokenExample ExampleEncoder::text(const std::string& text) const {
@@ -231,9 +233,10 @@ PrepareResult prepare(const PrepareOptions& options, const Progress& progress) {
         reinterpret_cast<const char*>(files[part.input].bytes().data()) + part.begin,
         part.end - part.begin);
     const fs::path path = options.out / fmt::format("{:06}.tokens", index);
+    Hash hash;
+    hash.add(text);
     const std::string source =
-        fmt::format("{:016x} {:016x} {}", fnv1a(std::as_bytes(std::span(text))),
-                    encoder.fingerprint(), options.max_tokens);
+        fmt::format("{} {} {}", hash.hex(), encoder.fingerprint(), options.max_tokens);
     Examples examples;
     std::size_t dropped = 0;
     bool kept = false;

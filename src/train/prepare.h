@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "base/json.h"
@@ -38,7 +39,7 @@ class ExampleEncoder {
                                      const std::string& where) const;
 
   /// Says which texts become which tokens: of tokenizer and template.
-  std::uint64_t fingerprint() const { return fingerprint_; }
+  const std::string& fingerprint() const { return fingerprint_; }
 
  private:
   TokenExample text(const std::string& text) const;
@@ -51,7 +52,7 @@ class ExampleEncoder {
   TokenId eos_;
   std::optional<TokenId> think_open_;
   std::optional<TokenId> think_close_;
-  std::uint64_t fingerprint_ = 0;
+  std::string fingerprint_;
 };
 
 struct PrepareOptions {

@@ -7,6 +7,7 @@
 
 #include <fmt/format.h>
 
+#include "base/hash.h"
 #include "zaya/error.h"
 
 namespace zaya::train {
@@ -28,18 +29,14 @@ std::span<const T> values(const SafetensorsFile& file, const char* name, DType d
 
 template <class Tokens, class Loss, class Starts>
 std::string checksum(const Tokens& tokens, const Loss& loss, const Starts& starts) {
-  std::uint64_t hash = fnv1a(std::as_bytes(std::span(tokens)));
-  hash = fnv1a(std::as_bytes(std::span(loss)), hash);
-  hash = fnv1a(std::as_bytes(std::span(starts)), hash);
-  return fmt::format("fnv1a:{:016x}", hash);
+  Hash hash;
+  hash.add(std::as_bytes(std::span(tokens)));
+  hash.add(std::as_bytes(std::span(loss)));
+  hash.add(std::as_bytes(std::span(starts)));
+  return "xxh3:" + hash.hex();
 }
 
 }  // namespace
-
-std::uint64_t fnv1a(std::span<const std::byte> bytes, std::uint64_t hash) {
-  for (const std::byte b : bytes) hash = (hash ^ static_cast<std::uint64_t>(b)) * 0x100000001b3ULL;
-  return hash;
-}
 
 void Examples::add(std::span<const TokenId> example, std::span<const std::uint8_t> targets) {
   tokens.insert(tokens.end(), example.begin(), example.end());

@@ -55,9 +55,6 @@ class Shard {
   std::span<const std::int64_t> starts_;
 };
 
-/// FNV-1a, 64 bits, going on from `hash`.
-std::uint64_t fnv1a(std::span<const std::byte> bytes, std::uint64_t hash = 0xcbf29ce484222325ULL);
-
 /// The shards of a folder, in the order of their names. Throws Error when there are none.
 std::vector<std::filesystem::path> shard_files(const std::filesystem::path& folder);
 
