@@ -4,6 +4,7 @@ import "katex/dist/katex.css";
 import "./style/base.css";
 import "./style/layout.css";
 import "./style/thread.css";
+import "./style/run.css";
 import "./style/markdown.css";
 import "./style/dialogs.css";
 import { conversations, open, start } from "./state/conversations";

@@ -5,6 +5,8 @@ export interface Model {
   id: string;
   /** Tokens of context, where the server says. */
   context?: number;
+  /** Whether it answers by Markovian RSA on request. */
+  rsa?: boolean;
 }
 
 export interface Usage {
@@ -26,6 +28,8 @@ export interface Delta {
   finish?: string;
   usage?: Usage;
   timings?: Timings;
+  /** An event of a run of Markovian RSA, unread. */
+  rsa?: unknown;
 }
 
 // Addresses are relative to the page, so that it works behind a proxy that serves it below a path.
@@ -50,9 +54,9 @@ export async function listModels(key: string): Promise<Model[]> {
   const body = await (await request("v1/models", key, {})).json().catch(() => null);
   const data: unknown[] = Array.isArray(body?.data) ? body.data : [];
   return data.flatMap((item) => {
-    const { id, max_model_len: context } = (item ?? {}) as Record<string, unknown>;
+    const { id, max_model_len: context, rsa } = (item ?? {}) as Record<string, unknown>;
     if (typeof id !== "string") return [];
-    return [typeof context === "number" ? { id, context } : { id }];
+    return [{ id, ...(typeof context === "number" ? { context } : {}), ...(rsa === true ? { rsa } : {}) }];
   });
 }
 
@@ -78,6 +82,7 @@ export function readChunk(data: string): Delta {
     finish: typeof choice?.finish_reason === "string" ? choice.finish_reason : undefined,
     usage: chunk?.usage ?? undefined,
     timings: chunk?.timings ?? chunk?.usage?.timings ?? undefined,
+    rsa: chunk?.rsa ?? undefined,
   };
 }
 

@@ -1,3 +1,5 @@
+import { carries, type Carry, type Mode, modes, type Prompt, prompts, rsaRequest, type Selection, selections } from "./rsa";
+
 /** How a conversation is answered. null leaves the choice to the server (generation_config.json). */
 export interface Settings {
   model: string;
@@ -10,6 +12,17 @@ export interface Settings {
   seed: number | null;
   thinking: "default" | "on" | "off";
   thinkingBudget: number | null;
+  /** Markovian RSA: off, a preset, or the members below. */
+  rsa: Mode;
+  prompt: Prompt;
+  rounds: number | null;
+  population: number | null;
+  subset: number | null;
+  beta: number | null;
+  tau: number | null;
+  finalTokens: number | null;
+  carry: Carry;
+  selection: Selection;
 }
 
 export const serverDefaults: Settings = {
@@ -23,6 +36,16 @@ export const serverDefaults: Settings = {
   seed: null,
   thinking: "default",
   thinkingBudget: null,
+  rsa: "off",
+  prompt: "mathematics",
+  rounds: null,
+  population: null,
+  subset: null,
+  beta: null,
+  tau: null,
+  finalTokens: null,
+  carry: "reasoning_tail",
+  selection: "majority",
 };
 
 type Numeric = { [K in keyof Settings]: Settings[K] extends number | null ? K : never }[keyof Settings];
@@ -43,6 +66,12 @@ export const ranges: Record<Numeric, Range> = {
   maxTokens: { min: 1, max: 1_000_000, step: 256, whole: true },
   seed: { min: 0, max: Number.MAX_SAFE_INTEGER, step: 1, whole: true },
   thinkingBudget: { min: 0, max: 1_000_000, step: 256, whole: true },
+  rounds: { min: 0, max: 1000, step: 1, whole: true },
+  population: { min: 1, max: 1024, step: 1, whole: true },
+  subset: { min: 1, max: 1024, step: 1, whole: true },
+  beta: { min: 1, max: 2 ** 24, step: 1024, whole: true },
+  tau: { min: 1, max: 2 ** 24, step: 1024, whole: true },
+  finalTokens: { min: 1, max: 2 ** 24, step: 1024, whole: true },
 };
 
 export type NumericSetting = Numeric;
@@ -57,15 +86,22 @@ export function parseNumber(name: Numeric, typed: string): number | null | undef
     : undefined;
 }
 
+const oneOf = <T>(names: readonly T[], value: unknown, otherwise: T): T =>
+  names.find((name) => name === value) ?? otherwise;
+
 /** Settings out of storage or an imported file: whatever is missing or wrong is left to the server. */
 export function readSettings(value: unknown): Settings {
-  const given = (typeof value === "object" && value !== null ? value : {}) as Record<string, unknown>;
+  const stored = (typeof value === "object" && value !== null ? value : {}) as Record<string, unknown>;
   const settings = { ...serverDefaults };
-  if (typeof given.model === "string") settings.model = given.model;
-  if (typeof given.system === "string") settings.system = given.system;
-  if (given.thinking === "on" || given.thinking === "off") settings.thinking = given.thinking;
+  if (typeof stored.model === "string") settings.model = stored.model;
+  if (typeof stored.system === "string") settings.system = stored.system;
+  if (stored.thinking === "on" || stored.thinking === "off") settings.thinking = stored.thinking;
+  settings.rsa = oneOf(modes, stored.rsa, settings.rsa);
+  settings.prompt = oneOf(prompts, stored.prompt, settings.prompt);
+  settings.carry = oneOf(carries, stored.carry, settings.carry);
+  settings.selection = oneOf(selections, stored.selection, settings.selection);
   for (const name of Object.keys(ranges) as Numeric[]) {
-    if (typeof given[name] === "number") settings[name] = parseNumber(name, String(given[name])) ?? null;
+    if (typeof stored[name] === "number") settings[name] = parseNumber(name, String(stored[name])) ?? null;
   }
   return settings;
 }
@@ -77,15 +113,15 @@ export interface Turn {
 
 /** The body of a chat request. What is left to the server is not in it. */
 export function chatRequest(turns: readonly Turn[], settings: Settings, model: string): Record<string, unknown> {
+  const rsa = rsaRequest(settings);
   const given = {
     temperature: settings.temperature,
     top_p: settings.topP,
     top_k: settings.topK,
     min_p: settings.minP,
-    max_tokens: settings.maxTokens,
     seed: settings.seed,
-    thinking_token_budget: settings.thinking === "off" ? null : settings.thinkingBudget,
-    chat_template_kwargs: settings.thinking === "default" ? null : { enable_thinking: settings.thinking === "on" },
+    // A run has limits of its own, and all its candidates think.
+    ...(rsa === null ? limits(settings) : { rsa }),
   };
   return {
     model,
@@ -96,3 +132,9 @@ export function chatRequest(turns: readonly Turn[], settings: Settings, model: s
     ...Object.fromEntries(Object.entries(given).filter(([, value]) => value !== null)),
   };
 }
+
+const limits = ({ maxTokens, thinking, thinkingBudget }: Settings): Record<string, unknown> => ({
+  max_tokens: maxTokens,
+  thinking_token_budget: thinking === "off" ? null : thinkingBudget,
+  chat_template_kwargs: thinking === "default" ? null : { enable_thinking: thinking === "on" },
+});

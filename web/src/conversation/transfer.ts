@@ -1,3 +1,5 @@
+import { fields, type Fields, text, time } from "./read";
+import { readRun } from "./run";
 import { readSettings } from "./settings";
 import { type Answer, type AnswerState, type Conversation, type Message, newId, shownBranch, titleOf } from "./tree";
 
@@ -19,20 +21,13 @@ export function toJson(all: readonly Whole[]): string {
   return `${JSON.stringify({ format, version, conversations }, null, 1)}\n`;
 }
 
-type Fields = Record<string, unknown>;
-
-const fields = (value: unknown): Fields | undefined =>
-  typeof value === "object" && value !== null && !Array.isArray(value) ? (value as Fields) : undefined;
-const text = (value: unknown): string => (typeof value === "string" ? value : "");
-const time = (value: unknown): number =>
-  typeof value === "number" && Number.isFinite(value) && value > 0 && value < 8.64e15 ? value : Date.now();
-
 const states: AnswerState[] = ["done", "length", "stopped", "failed"];
 
 function readAnswer(value: unknown): Answer {
   const given = fields(value) ?? {};
   const stats = Object.entries(fields(given.stats) ?? {}).filter(([, figure]) => typeof figure === "number");
   const trouble = fields(given.trouble);
+  const run = readRun(given.run);
   return {
     state: states.find((state) => state === given.state) ?? "stopped",
     model: text(given.model),
@@ -40,6 +35,7 @@ function readAnswer(value: unknown): Answer {
     ...(typeof given.thinkingMs === "number" ? { thinkingMs: given.thinkingMs } : {}),
     ...(trouble ? { trouble: { kind: "server", message: text(trouble.message) } } : {}),
     ...(stats.length ? { stats: Object.fromEntries(stats) } : {}),
+    ...(run ? { run } : {}),
     settings: readSettings(given.settings),
   };
 }

@@ -1,4 +1,5 @@
 import type { Trouble } from "../api/errors";
+import type { Run } from "./run";
 import type { Settings } from "./settings";
 
 /** Figures of an answer. Times are measured by the page, in milliseconds. */
@@ -25,6 +26,8 @@ export interface Answer {
   thinkingMs?: number;
   trouble?: Trouble;
   stats?: Stats;
+  /** Of an answer of Markovian RSA: how it came about. */
+  run?: Run;
   settings: Settings;
 }
 

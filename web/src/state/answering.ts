@@ -1,7 +1,8 @@
 import { signal } from "@preact/signals";
 import { type Delta, streamChat } from "../api/client";
 import { ApiError, type Trouble } from "../api/errors";
-import { chatRequest } from "../conversation/settings";
+import { RunCollector } from "../conversation/run";
+import { chatRequest, type Settings } from "../conversation/settings";
 import { type Answer, type Message, newId, type Stats, turnsTo } from "../conversation/tree";
 import * as kept from "./conversations";
 import { loadModels, model, serverTrouble } from "./models";
@@ -14,8 +15,9 @@ import { apiKey } from "./preferences";
 /** What stops the answer that is under way, by conversation. */
 export const answering = signal<ReadonlyMap<string, AbortController>>(new Map());
 
-// A page that is closed loses at most this much of an answer.
+// A page that is closed loses at most this much of an answer. A run is megabytes and takes an hour.
 const storeEveryMs = 1000;
+const storeRunEveryMs = 15_000;
 
 /** Sends a user's turn after `parent`: at the end of the branch, or beside an earlier turn that was edited. */
 export function send(content: string, parent: string | null): void {
@@ -37,7 +39,7 @@ export function retry(message: Message): void {
   if (message.parent === null) return;
   stop(message.conversation);
   const ended = message.answer?.state !== "streaming";
-  if (ended && !message.content && !message.answer?.reasoning) kept.removeMessage(message);
+  if (ended && !message.content && !message.answer?.reasoning && !message.answer?.run) kept.removeMessage(message);
   void answer(message.parent);
 }
 
@@ -56,19 +58,22 @@ class Growth {
   #stats: Stats = {};
   #finish: string | undefined;
   #thinkingMs: number | undefined;
+  #run: RunCollector | undefined;
   readonly #asked = performance.now();
   #first: number | undefined;
   #last = this.#asked;
 
   add(delta: Delta): void {
     const now = performance.now();
+    if (delta.rsa !== undefined) (this.#run ??= new RunCollector()).add(delta.rsa);
     if (delta.reasoning || delta.content) {
       this.#first ??= now;
       this.#last = now;
     }
     this.reasoning += delta.reasoning;
     this.content += delta.content;
-    if (this.reasoning && (delta.reasoning || this.#thinkingMs === undefined)) {
+    // The answer of a run was written before it is sent: its times say nothing.
+    if (!this.#run && this.reasoning && (delta.reasoning || this.#thinkingMs === undefined)) {
       this.#thinkingMs = now - (this.#first ?? now);
     }
     this.#finish = delta.finish ?? this.#finish;
@@ -87,6 +92,7 @@ class Growth {
   part(before: Message): Message {
     const answer: Answer = { ...before.answer!, reasoning: this.reasoning };
     if (this.#thinkingMs !== undefined) answer.thinkingMs = this.#thinkingMs;
+    if (this.#run) answer.run = this.#run.part();
     return { ...before, content: this.content, answer };
   }
 
@@ -94,7 +100,11 @@ class Growth {
   end(before: Message, trouble?: Trouble, stopped = false): Message {
     const message = this.part(before);
     const stats: Stats = { ...this.#stats, totalMs: performance.now() - this.#asked };
-    if (this.#first !== undefined) {
+    if (this.#run) {
+      // Usage is the sum over all candidates, and so is the speed.
+      delete stats.reasoningTokens;
+      if (stats.tokens) stats.tokensPerSecond = stats.tokens / (stats.totalMs! / 1000);
+    } else if (this.#first !== undefined) {
       stats.firstTokenMs = this.#first - this.#asked;
       const seconds = (this.#last - this.#first) / 1000;
       // The first token's time is the prompt's; the others came within the seconds that are left.
@@ -103,6 +113,7 @@ class Growth {
       }
     }
     const answer: Answer = { ...message.answer!, stats };
+    if (this.#run) answer.run = this.#run.end();
     if (trouble) Object.assign(answer, { state: "failed", trouble });
     else answer.state = stopped ? "stopped" : this.#finish === "length" ? "length" : "done";
     return { ...message, answer };
@@ -110,10 +121,11 @@ class Growth {
 }
 
 async function answer(parent: string): Promise<void> {
-  const { id: conversation, settings } = kept.open.peek();
+  const { id: conversation, settings: wanted } = kept.open.peek();
   const turns = turnsTo(kept.messages.peek(), parent);
   if (model.peek() === undefined) await loadModels();
-  const served = model.peek()?.id ?? settings.model;
+  const served = model.peek()?.id ?? wanted.model;
+  const settings: Settings = model.peek()?.rsa ? wanted : { ...wanted, rsa: "off" };
   let message: Message = {
     id: newId(),
     conversation,
@@ -136,7 +148,10 @@ async function answer(parent: string): Promise<void> {
     kept.growing.set(message.id, message);
     kept.showMessage(message);
   });
-  const storing = setInterval(() => void kept.storeMessage(growth.part(message), true), storeEveryMs);
+  const storing = setInterval(
+    () => void kept.storeMessage(growth.part(message), true),
+    settings.rsa === "off" ? storeEveryMs : storeRunEveryMs,
+  );
   let trouble: Trouble | undefined;
   try {
     for await (const delta of streamChat(chatRequest(turns, settings, served), apiKey.peek(), abort.signal)) {

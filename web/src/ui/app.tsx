@@ -1,5 +1,6 @@
 import { announcement, dismiss, notices } from "../state/notices";
 import { IconButton } from "./button";
+import { CandidateDialog } from "./candidate_dialog";
 import { HelpDialog } from "./help_dialog";
 import { SettingsDialog } from "./settings_dialog";
 import { Sidebar } from "./sidebar";
@@ -51,6 +52,7 @@ export function App() {
       <Notices />
       {dialog.value === "settings" && <SettingsDialog />}
       {dialog.value === "help" && <HelpDialog />}
+      {dialog.value !== null && typeof dialog.value === "object" && <CandidateDialog view={dialog.value} />}
       <div class="visually-hidden" role="status" aria-live="polite">
         {announcement.value}
       </div>

@@ -3,7 +3,7 @@ import { answering, send, stop } from "../state/answering";
 import { branch, changeConversation, open } from "../state/conversations";
 import { model } from "../state/models";
 import { Icon } from "./icons";
-import { editing, isNarrow } from "./view";
+import { dialog, editing, isNarrow } from "./view";
 
 // What was typed and not sent, by conversation: it is there again after a look at another one.
 const drafts = new Map<string, string>();
@@ -52,6 +52,7 @@ export function Composer() {
   };
 
   const thinks = settings.thinking !== "off";
+  const runs = settings.rsa !== "off" && model.value?.rsa;
   return (
     <form
       class="composer"
@@ -74,16 +75,28 @@ export function Composer() {
         onKeyDown={onKeyDown}
       />
       <div class="row">
-        <button
-          type="button"
-          class="chip"
-          aria-pressed={thinks}
-          title={thinks ? "The model thinks before it answers" : "The model answers at once"}
-          onClick={() => changeConversation(id, { settings: { ...settings, thinking: thinks ? "off" : "on" } })}
-        >
-          <Icon name="brain" />
-          Thinking
-        </button>
+        {runs ? (
+          <button
+            type="button"
+            class="chip on"
+            title="Many candidates answer, and the last ones vote: see the settings"
+            onClick={() => (dialog.value = "settings")}
+          >
+            <Icon name="grid" />
+            Markovian RSA: {settings.rsa}
+          </button>
+        ) : (
+          <button
+            type="button"
+            class="chip"
+            aria-pressed={thinks}
+            title={thinks ? "The model thinks before it answers" : "The model answers at once"}
+            onClick={() => changeConversation(id, { settings: { ...settings, thinking: thinks ? "off" : "on" } })}
+          >
+            <Icon name="brain" />
+            Thinking
+          </button>
+        )}
         <span class="spring" />
         {busy ? (
           <button key="stop" type="button" class="send stop" aria-label="Stop" title="Stop (Esc)" onClick={() => stop()}>

@@ -10,7 +10,7 @@ export function Dialog({
   children,
 }: {
   title: string;
-  kind: "drawer" | "box";
+  kind: "drawer" | "box" | "page";
   onClose: () => void;
   children: ComponentChildren;
 }) {

@@ -9,23 +9,9 @@ import { IconButton } from "./button";
 import { CopyButton } from "./copy";
 import { figures, thinkingLength } from "./format";
 import { Icon } from "./icons";
+import { RunView } from "./run";
+import { Thinking } from "./thinking";
 import { dialog, editing } from "./view";
-
-function Thinking({ answer, busy }: { answer: Answer; busy: boolean }) {
-  const [unfolded, setUnfolded] = useState(false);
-  return (
-    <details class={busy ? "thinking busy" : "thinking"} onToggle={(event) => setUnfolded(event.currentTarget.open)}>
-      <summary>
-        <Icon name="brain" />
-        <span>
-          {busy ? "Thinking" : "Thought"} {thinkingLength(answer)}
-        </span>
-        <Icon name="branchOn" />
-      </summary>
-      {unfolded && <Markdown text={answer.reasoning} />}
-    </details>
-  );
-}
 
 const advice: Record<Trouble["kind"], string> = {
   key: "The server wants an API key, or another one.",
@@ -105,9 +91,12 @@ function AnswerView({ message, siblings }: Props) {
   return (
     <article class="message answer" aria-label="Answer" tabIndex={-1} data-message={message.id} aria-busy={busy}>
       <h2 class="visually-hidden">Answer</h2>
-      {answer.reasoning && <Thinking answer={answer} busy={busy && message.content === ""} />}
+      {answer.run && <RunView run={answer.run} message={message.id} busy={busy} />}
+      {answer.reasoning && (
+        <Thinking text={answer.reasoning} length={thinkingLength(answer)} busy={busy && message.content === ""} />
+      )}
       {message.content && <Markdown text={message.content} />}
-      {busy && !message.content && !answer.reasoning && (
+      {busy && !message.content && !answer.reasoning && !answer.run && (
         <p class="waiting" role="status">
           <span class="visually-hidden">Waiting for the first token</span>
           <i /> <i /> <i />

@@ -1,50 +1,14 @@
 import { useState } from "preact/hooks";
-import { type NumericSetting, parseNumber, ranges, type Settings, serverDefaults } from "../conversation/settings";
+import { type Settings, serverDefaults } from "../conversation/settings";
 import { stopAll } from "../state/answering";
-import { changeConversation, open, removeEverything } from "../state/conversations";
+import { open, removeEverything } from "../state/conversations";
 import { loadModels, model, models } from "../state/models";
 import { notify } from "../state/notices";
 import { apiKey, defaults } from "../state/preferences";
 import { Dialog } from "./dialog";
+import { RsaFields } from "./rsa_fields";
+import { change, NumberField } from "./settings_fields";
 import { dialog } from "./view";
-
-function change(part: Partial<Settings>): void {
-  const { id, settings } = open.peek();
-  changeConversation(id, { settings: { ...settings, ...part } });
-}
-
-function NumberField({ name, label, hint }: { name: NumericSetting; label: string; hint: string }) {
-  const value = open.value.settings[name];
-  const [wrong, setWrong] = useState(false);
-  const { min, max, step, whole } = ranges[name];
-  return (
-    <div class="field">
-      <label for={`set-${name}`}>{label}</label>
-      <input
-        id={`set-${name}`}
-        type="number"
-        inputMode={whole ? "numeric" : "decimal"}
-        min={min}
-        max={max}
-        step={whole ? step : "any"}
-        placeholder="default"
-        defaultValue={value === null ? "" : String(value)}
-        aria-invalid={wrong}
-        aria-describedby={`hint-${name}`}
-        onInput={(event) => {
-          const field = event.currentTarget;
-          // A number field that holds something else reads as empty, and says so only here.
-          const parsed = field.validity.badInput ? undefined : parseNumber(name, field.value);
-          setWrong(parsed === undefined);
-          if (parsed !== undefined) change({ [name]: parsed });
-        }}
-      />
-      <small id={`hint-${name}`} class={wrong ? "wrong" : undefined}>
-        {wrong ? `Between ${min} and ${max}${whole ? ", a whole number" : ""}.` : hint}
-      </small>
-    </div>
-  );
-}
 
 function ModelField() {
   return (
@@ -161,6 +125,7 @@ export function SettingsDialog() {
           </div>
           <NumberField name="thinkingBudget" label="Thinking budget" hint="Tokens of thinking" />
         </fieldset>
+        <RsaFields />
         <fieldset>
           <legend>Sampling</legend>
           <NumberField name="temperature" label="Temperature" hint="0: the likeliest token" />

@@ -1,7 +1,11 @@
 import { signal } from "@preact/signals";
+import type { CandidateAddress } from "../conversation/run";
+
+/** A candidate of the run that is with a message. */
+export type CandidateView = CandidateAddress & { message: string };
 
 /** What of the page is open, and commands that several parts give. */
-export const dialog = signal<"settings" | "help" | null>(null);
+export const dialog = signal<"settings" | "help" | CandidateView | null>(null);
 /** The list of conversations over the page, on a narrow screen. */
 export const listOpen = signal(false);
 /** The user's turn that is being edited. */

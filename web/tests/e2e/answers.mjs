@@ -1,4 +1,5 @@
 // What the mock server answers: the first rule whose pattern is in the last message.
+import { candidateText } from "./run_script.mjs";
 
 const prime = String.raw`## Infinitely many primes
 
@@ -95,6 +96,8 @@ const long = Array.from({ length: 700 }, (_, index) =>
   index % 20 === 19 ? `\`\`\`python\nfor i in range(${index}):\n    print(i, "step")\n\`\`\`` : paragraph(index),
 ).join("\n\n");
 
+const lattice = candidateText(2, 0, 45);
+
 const primes = {
   reasoning:
     "The classical proof is Euclid's: assume a finite list and multiply it up. I should check that $N$ itself need not be prime.\n\nThen I can add Euler's product, because it is short, and a table of $\\pi(x)$.",
@@ -106,6 +109,13 @@ const intervals = {
 };
 
 const rules = [
+  [/lattice.*, stop/, { ...lattice, run: { pace: 200 } }],
+  [/lattice.*, at a pace/, { ...lattice, run: { pace: 80 } }],
+  [/lattice.*, hostile/, { ...lattice, run: { hostile } }],
+  [/lattice.*, many/, { ...lattice, run: { steps: 60 } }],
+  [/lattice.*, break/, { ...lattice, run: { breakAfter: 30 } }],
+  [/lattice.*, fault/, { ...lattice, run: { breakAfter: 30, error: "The engine ran out of pages." } }],
+  [/lattice/, lattice],
   // For pictures: at the speed that the figures below the answer name.
   [/infinitely many primes, with/, { ...primes, pace: 24 }],
   [/primes/, primes],

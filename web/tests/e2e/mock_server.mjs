@@ -6,6 +6,7 @@ import path from "node:path";
 import { fileURLToPath } from "node:url";
 import { setTimeout as sleep } from "node:timers/promises";
 import { answers } from "./answers.mjs";
+import { runEvents } from "./run_script.mjs";
 
 const dist = path.join(path.dirname(fileURLToPath(import.meta.url)), "../../dist");
 
@@ -46,8 +47,9 @@ const tokens = (text) => text.match(/\s*\S{1,6}|\s+/g) ?? [];
 
 /**
  * The mock keeps what was asked of it in `requests`. An answer is
- * { reasoning, content, finish, status, error, retryAfter, pace, breakAfter }:
- * pace is the time between tokens in milliseconds, breakAfter the number of tokens before the connection breaks.
+ * { reasoning, content, finish, status, error, retryAfter, pace, breakAfter, run }:
+ * pace is the time between tokens in milliseconds, breakAfter the number of tokens before the connection breaks;
+ * run has the options of run_script.mjs, of which pace and breakAfter count events.
  */
 export async function startMock(port = 0) {
   const requests = [];
@@ -63,7 +65,7 @@ export async function startMock(port = 0) {
     }
     if (pathname === "/v1/models") {
       response.writeHead(200, { "content-type": "application/json" });
-      const data = ["ZAYA1-8B", "ZAYA1-8B-proofs"].map((id) => ({ id, object: "model", max_model_len: 131072 }));
+      const data = ["ZAYA1-8B", "ZAYA1-8B-proofs"].map((id, index) => ({ id, object: "model", max_model_len: 131072, rsa: index === 0 }));
       return response.end(JSON.stringify({ object: "list", data }));
     }
     if (pathname !== "/v1/chat/completions") return fail(response, 404, `There is no ${pathname}.`);
@@ -90,7 +92,7 @@ export async function startMock(port = 0) {
   };
 }
 
-async function stream(response, asked, { reasoning = "", content = "", finish = "stop", pace = 0, breakAfter, error }, state) {
+async function stream(response, asked, { reasoning = "", content = "", finish = "stop", pace = 0, breakAfter, error, run = {} }, state) {
   let gone = false;
   response.on("close", () => {
     if (!response.writableFinished) {
@@ -107,6 +109,22 @@ async function stream(response, asked, { reasoning = "", content = "", finish = 
   const thoughts = thinks ? tokens(reasoning) : [];
   const said = tokens(content);
   choice({ role: "assistant", content: "" });
+  const breaks = async () => {
+    await sleep(200); // what was written is on its way before the connection breaks
+    if (error || run.error) response.end(`data: ${JSON.stringify({ error: { message: error ?? run.error } })}\n\n`);
+    else response.destroy();
+  };
+  let events = 0;
+  let written = 0;
+  for (const [event, pause] of asked.rsa ? runEvents(asked.rsa, run) : []) {
+    if (gone) return;
+    if (events === run.breakAfter) return breaks();
+    chunk({ choices: [], rsa: event });
+    events++;
+    if (event.type === "done") written += event.tokens;
+    if (pause && run.pace) await sleep(run.pace);
+    else if (events % 200 === 0) await sleep(1);
+  }
   const deltas = [
     ...thoughts.map((text) => ({ reasoning: text, reasoning_content: text })),
     ...said.map((text) => ({ content: text })),
@@ -114,10 +132,7 @@ async function stream(response, asked, { reasoning = "", content = "", finish = 
   let sent = 0;
   for (const delta of deltas) {
     if (gone) return;
-    if (sent === breakAfter) {
-      await sleep(200); // what was written is on its way before the connection breaks
-      return error ? response.end(`data: ${JSON.stringify({ error: { message: error } })}\n\n`) : response.destroy();
-    }
+    if (sent === breakAfter) return breaks();
     choice(delta);
     sent++;
     if (pace > 0) await sleep(pace);
@@ -129,8 +144,8 @@ async function stream(response, asked, { reasoning = "", content = "", finish = 
     choices: [],
     usage: {
       prompt_tokens: prompt,
-      completion_tokens: sent,
-      total_tokens: prompt + sent,
+      completion_tokens: written || sent,
+      total_tokens: prompt + (written || sent),
       prompt_tokens_details: { cached_tokens: asked.messages.length > 2 ? Math.floor(prompt * 0.8) : 0 },
       completion_tokens_details: { reasoning_tokens: thoughts.length },
     },

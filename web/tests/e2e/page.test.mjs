@@ -1,82 +1,9 @@
-// The page in a browser, against a scripted server. With ZAYA_WEB_URL it is the page of that server, whose model may
-// say anything: the tests that need scripted answers are then left out. ZAYA_WEB_SHOTS names a folder for pictures.
+// The page in a browser; steps.mjs tells what the variables of the environment change.
 import assert from "node:assert/strict";
-import { mkdir, readFile } from "node:fs/promises";
-import { createRequire } from "node:module";
-import path from "node:path";
-import { after, before, test } from "node:test";
-import { openBrowser, phone } from "./browser.mjs";
-import { startMock } from "./mock_server.mjs";
-
-const real = process.env.ZAYA_WEB_URL;
-const shots = process.env.ZAYA_WEB_SHOTS;
-const scripted = { skip: real ? "needs scripted answers" : false };
-let mock;
-let browser;
-let url;
-
-before(async () => {
-  mock = real ? undefined : await startMock();
-  url = real ?? mock.url;
-  browser = await openBrowser();
-  if (shots) await mkdir(shots, { recursive: true });
-});
-after(async () => {
-  await browser?.close();
-  await mock?.close();
-});
-
-/** Runs `steps` on a fresh page; then nothing may have gone wrong in it or left its origin. */
-async function onPage(steps, options) {
-  const { page, context, seen, wrong } = await browser.page(url, options);
-  page.setDefaultTimeout(real ? 120_000 : 30_000);
-  try {
-    await steps(page, context);
-    assert.deepEqual(wrong, []);
-    const origin = new URL(url).origin;
-    assert.deepEqual(seen.filter((one) => !/^(blob|data):/.test(one) && new URL(one).origin !== origin), []);
-    assert.ok(seen.length > 3);
-  } finally {
-    await context.close();
-  }
-}
-
-const answersOf = (page) => page.locator(".message.answer");
-const lastAnswer = (page) => answersOf(page).last();
-const shown = (page) => page.locator(".message").evaluateAll((all) => all.map((one) => one.querySelector(".bubble, .message > .markdown")?.textContent ?? ""));
-
-/** A model that is not scripted answers at once, and at most this long. */
-async function limit(page, tokens) {
-  if (!real) return;
-  await page.getByRole("button", { name: "Settings" }).click();
-  await page.getByLabel("Think first").selectOption("off");
-  await page.getByLabel("Max tokens").fill(String(tokens));
-  await page.keyboard.press("Escape");
-}
-
-async function ask(page, text) {
-  await page.fill("#composer", text);
-  await page.click(".send");
-}
-
-/** Waits for the end of the answer that is under way. */
-async function answered(page) {
-  await page.waitForSelector(".send:not(.stop)");
-  await lastAnswer(page).locator("footer").waitFor();
-}
-
-/** Keys go where the focus is: waits for it to be there. */
-async function focused(page, selector) {
-  await page.waitForFunction((one) => document.activeElement?.matches(one), selector);
-}
-
-async function picture(page, name) {
-  if (!shots) return;
-  await page.mouse.move(0, 0);
-  await page.evaluate(() => document.fonts.ready);
-  await page.waitForTimeout(300);
-  await page.screenshot({ path: path.join(shots, `${name}.png`) });
-}
+import { readFile } from "node:fs/promises";
+import { test } from "node:test";
+import { phone } from "./browser.mjs";
+import { accessible, answered, ask, focused, lastAnswer, limit, mock, onPage, picture, real, scripted, shots, shown, url } from "./steps.mjs";
 
 test("an answer streams, shows its figures and stays after a reload", () =>
   onPage(async (page) => {
@@ -458,18 +385,9 @@ test("on a phone: nothing overflows, the list opens and closes, Enter is a new l
   }, phone));
 
 test("no accessibility problem that a program can find", scripted, async () => {
-  const axe = await readFile(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
-  // A heading of a table that is a formula is MathML, which this program takes for nothing; and the model chooses
-  // the levels of its headings.
-  const settings = { rules: { "empty-table-header": { enabled: false }, "heading-order": { enabled: false } } };
   for (const options of [{}, { colorScheme: "dark" }, phone]) {
     await onPage(async (page) => {
-      const check = async (where) => {
-        await page.waitForTimeout(400); // colours on their way to others have no contrast of their own
-        await page.evaluate(axe);
-        const { violations } = await page.evaluate((options) => globalThis.axe.run(document, options), settings);
-        assert.deepEqual(violations.map(({ id, nodes }) => `${where}: ${id}: ${nodes.map(({ html }) => html).join(" ")}`), []);
-      };
+      const check = (where) => accessible(page, where);
       await check("welcome");
       await ask(page, "Prove that there are infinitely many primes.");
       await answered(page);
