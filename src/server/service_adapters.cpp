@@ -20,7 +20,7 @@ std::string required_string(const Fields& f, const char* key) {
 fs::path folder_within(const std::string& root, const std::string& path) {
   std::error_code error;
   const fs::path base = fs::canonical(root, error);
-  const fs::path target = error ? fs::path() : fs::canonical(base / path, error);
+  fs::path target = error ? fs::path() : fs::canonical(base / path, error);
   const auto [end, ignored] = std::mismatch(base.begin(), base.end(), target.begin(), target.end());
   if (!error && end == base.end() && target != base) return target;
   throw ApiError({.message = "'lora_path': there is no such folder below the one for adapters",

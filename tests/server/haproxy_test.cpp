@@ -30,7 +30,7 @@ std::uint16_t free_port() {
   address.sin_family = AF_INET;
   address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
   ::socklen_t length = sizeof address;
-  ::bind(s, reinterpret_cast<::sockaddr*>(&address), length);
+  EXPECT_EQ(::bind(s, reinterpret_cast<::sockaddr*>(&address), length), 0);
   ::getsockname(s, reinterpret_cast<::sockaddr*>(&address), &length);
   ::close(s);
   return ntohs(address.sin_port);
@@ -126,6 +126,7 @@ TEST_F(HaproxyTest, AKilledServerTakesOnlyItsOwnStreams) {
   std::atomic<bool> stop = false;
   std::vector<std::thread> callers;
   std::atomic<int> lost = 0;
+  callers.reserve(kCallers);
   for (int c = 0; c < kCallers; ++c) {
     callers.emplace_back([&, c] {
       for (int i = 0; !stop; ++i) {

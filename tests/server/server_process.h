@@ -32,17 +32,12 @@ class ServerProcess {
   explicit ServerProcess(std::vector<std::string> arguments = {}) {
     std::array<int, 2> pipe{};
     if (::pipe2(pipe.data(), O_CLOEXEC) != 0) throw std::runtime_error("pipe");
-    std::vector<std::string> words = {ZAYA_BUILD_DIR "/bin/zaya",
-                                      "serve",
-                                      demo_model(),
-                                      "--port",
-                                      "0",
-                                      "--threads",
-                                      "1",
-                                      "--kv-memory",
-                                      "64MB"};
+    const std::string program = ZAYA_BUILD_DIR "/bin/zaya";
+    std::vector<std::string> words = {program,     "serve", demo_model(),  "--port", "0",
+                                      "--threads", "1",     "--kv-memory", "64MB"};
     words.insert(words.end(), arguments.begin(), arguments.end());
     std::vector<char*> argv;
+    argv.reserve(words.size() + 1);
     for (std::string& word : words) argv.push_back(word.data());
     argv.push_back(nullptr);
     id_ = ::fork();
