@@ -13,14 +13,12 @@
 
 #include "cli/command.h"
 #include "cli/long_job.h"
-#include "cli/model_options.h"
+#include "cli/rsa_generator.h"
 #include "cli/rsa_options.h"
 #include "cli/solve_view.h"
 #include "cli/terminal.h"
 #include "cli/text_input.h"
 #include "rsa/answer_rule.h"
-#include "rsa/engine_generator.h"
-#include "rsa/forecast.h"
 #include "rsa/journal.h"
 #include "rsa/result_json.h"
 #include "rsa/solver.h"
@@ -43,10 +41,8 @@ struct Options {
   bool no_think = false;
   bool json = false;
   bool quiet = false;
-  std::size_t slots = 0;
-  std::uint64_t kv_memory = 0;
   RsaOptions rsa;
-  ModelOptions run;
+  RsaGenerator generator;
   std::vector<CLI::Option*> sources;
 };
 
@@ -138,22 +134,6 @@ void print_answers(const rsa::Result& result, const rsa::Settings& settings) {
   print(stdout_is_terminal() ? without_control_codes(out) : out);
 }
 
-// The forecast is told before the run; what it came to, after.
-rsa::Forecast foresee(const Run& run, const Engine& engine, const rsa::Generator& generator) {
-  const std::string& problem = run.messages.back().content;
-  const rsa::AggregationPrompt prompt(run.prompt, "aggregation prompt");
-  const std::vector<std::string> empty(run.settings.subset);
-  const std::size_t bare = generator.count_tokens(problem);
-  const std::size_t framed = generator.count_tokens(prompt.render(problem, empty, true));
-  return rsa::forecast(run.settings,
-                       {.prompt_tokens = engine.encode_chat(run.messages, run.thinking).size(),
-                        .template_tokens = framed - std::min(bare, framed),
-                        .slots = generator.slots(),
-                        .context = engine.context(),
-                        .kv_memory = engine.kv_memory(),
-                        .kv_bytes = [&](std::size_t n) { return engine.kv_bytes(n); }});
-}
-
 // Solves on a thread of its own; this one draws and listens to Ctrl-C.
 rsa::Result solve_watched(rsa::Generator& generator, const rsa::Problem& problem,
                           const rsa::Settings& settings, const rsa::Observer& observer,
@@ -183,7 +163,7 @@ rsa::Result solve_watched(rsa::Generator& generator, const rsa::Problem& problem
   return std::move(*result);
 }
 
-void solve_command(const Options& options) {
+void solve_command(Options& options) {
   if (!options.print_prompt.empty()) {
     print(rsa::AggregationPrompt::builtin(options.print_prompt).source());
     return;
@@ -203,23 +183,11 @@ void solve_command(const Options& options) {
     trace.open(options.trace);
     if (!trace) throw Error({.where = options.trace, .what = "cannot write the trace"});
   }
-  EngineOptions engine_options{
-      .runner = options.run.runner_options(),
-      // What ended is of use for the beginning of its prompt alone.
-      .scheduler = {.max_running = options.slots > 0 ? options.slots : 64, .cached_sequences = 1}};
-  if (options.kv_memory > 0) engine_options.runner.kv_memory = options.kv_memory;
-  Engine engine(options.model, engine_options);
-  rsa::EngineGeneratorOptions generator_options{.slots = engine_options.scheduler.max_running,
-                                                .thinking = run.thinking};
-  if (!options.run.adapter.empty()) {
-    engine.load_adapter("adapter", options.run.adapter);
-    generator_options.adapter = "adapter";
-  }
-  rsa::EngineGenerator generator(engine, generator_options);
-  rsa::Problem problem{
-      .messages = run.messages,
-      .prompt = std::make_shared<const rsa::AggregationPrompt>(run.prompt, "aggregation prompt"),
-      .answers = rsa::answer_rule(rsa::answer_kind_of_prompt(run.kind))};
+  const rsa::AggregationPrompt prompt(run.prompt, "aggregation prompt");
+  options.generator.open(options.model, run.thinking);
+  rsa::Problem problem{.messages = run.messages,
+                       .prompt = std::make_shared<const rsa::AggregationPrompt>(prompt),
+                       .answers = rsa::answer_rule(rsa::answer_kind_of_prompt(run.kind))};
   SolveView view(run.settings, options.quiet);
   if (journal && journal->known().contains(0)) {
     problem.known = journal->known().at(0);
@@ -230,22 +198,26 @@ void solve_command(const Options& options) {
   if (!options.journal.empty()) {
     journal.emplace(rsa::Journal::create(options.journal, to_json(run, options.model)));
   }
-  const rsa::Forecast forecast = foresee(run, engine, generator);
+  // Told before the run; what it came to, after.
+  const std::optional<rsa::Forecast> forecast =
+      options.generator.forecast(run.settings, prompt, run.messages, run.thinking, 1);
   const rsa::Settings& s = run.settings;
   if (!options.quiet) {
     fmt::print(stderr,
-               "zaya: {} stages, {} candidates each (T={} N={} C={} beta={} tau={}), seed {}\n"
-               "zaya: at most {} tokens, sequences of {} tokens, {} of KV pages{}\n",
-               s.stages(), s.population, s.rounds, s.population, s.subset, s.beta, s.tau, s.seed,
-               forecast.output_tokens, forecast.longest,
-               bytes_text(static_cast<double>(forecast.peak_bytes)),
-               forecast.fits ? "" : ", which is all there is: candidates may wait");
+               "zaya: {} stages, {} candidates each (T={} N={} C={} beta={} tau={}), seed {}\n",
+               s.stages(), s.population, s.rounds, s.population, s.subset, s.beta, s.tau, s.seed);
+  }
+  if (!options.quiet && forecast) {
+    fmt::print(stderr, "zaya: at most {} tokens, sequences of {} tokens, {} of KV pages{}\n",
+               forecast->output_tokens, forecast->longest,
+               bytes_text(static_cast<double>(forecast->peak_bytes)),
+               forecast->fits ? "" : ", which is all there is: candidates may wait");
   }
 
   const Interrupt interrupt(Interrupt::Again::ends_program);
   const auto begin = std::chrono::steady_clock::now();
   const rsa::Result result = solve_watched(
-      generator, problem, s,
+      options.generator.generator(), problem, s,
       [&](const rsa::Event& event) {
         view.take(event);
         if (journal) journal->add(event);
@@ -262,22 +234,28 @@ void solve_command(const Options& options) {
   if (options.json) {
     Json json = rsa::to_json(result);
     json["settings"] = rsa::to_json(s);
-    json["kv"] = {{"forecast_bytes", forecast.peak_bytes},
-                  {"peak_bytes", generator.peak_kv_bytes()}};
+    if (forecast) {
+      json["kv"] = {{"forecast_bytes", forecast->peak_bytes},
+                    {"peak_bytes", options.generator.peak_kv_bytes()}};
+    }
     json["seconds"] = seconds;
     print(json.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n");
   } else {
     print_answers(result, s);
   }
   if (!options.quiet) {
+    std::string pages;
+    if (forecast) {
+      pages = fmt::format("; KV pages {} of at most {}",
+                          bytes_text(static_cast<double>(options.generator.peak_kv_bytes())),
+                          bytes_text(static_cast<double>(forecast->peak_bytes)));
+    }
     fmt::print(
         stderr,
-        "zaya: {}{} tokens generated, {} read, in {:.1f} s; longest context {} of at most {}; "
-        "KV pages {} of at most {}\n",
+        "zaya: {}{} tokens generated, {} read, in {:.1f} s; longest context {} of at most {}{}\n",
         result.stopped ? "stopped; " : "", result.usage.output_tokens,
         result.usage.prompt_tokens - result.usage.cached_tokens, seconds, result.largest_context,
-        result.context_bound, bytes_text(static_cast<double>(generator.peak_kv_bytes())),
-        bytes_text(static_cast<double>(forecast.peak_bytes)));
+        result.context_bound, pages);
   }
   if (!result.error.empty()) throw Error({.where = "solve", .what = result.error});
 }
@@ -310,8 +288,6 @@ void add_solve(CLI::App& app) {
       ->check(CLI::IsMember(rsa::AggregationPrompt::kinds()));
   command->add_flag("--no-think", options->no_think,
                     "Set enable_thinking to false for the template");
-  command->add_option("--slots", options->slots, "Candidates at once (default: 64)")
-      ->check(CLI::Range(1, 1024));
   command->add_flag("--json", options->json, "Print one JSON object: answer, votes, stages, usage");
   command
       ->add_option(
@@ -328,14 +304,8 @@ void add_solve(CLI::App& app) {
       ->type_name("FILE")
       ->excludes(journal);
   command->add_flag("-q,--quiet", options->quiet, "No progress on stderr");
-  command->add_option("--kv-memory", options->kv_memory, "Memory for keys and values (8GB)")
-      ->transform(CLI::AsSizeValue(true).description(""))
-      ->type_name("SIZE");
   options->rsa.add_to(*command);
-  options->run.add_to(*command, "fast");
-  options->run.add_head_to(*command);
-  options->run.add_kv_to(*command);
-  options->run.add_adapter_to(*command);
+  options->generator.add_to(*command);
   command->callback([options] { solve_command(*options); });
 }
 

@@ -21,6 +21,7 @@ void add_chat(CLI::App& app);
 void add_compare(CLI::App& app);
 void add_convert(CLI::App& app);
 void add_detokenize(CLI::App& app);
+void add_eval(CLI::App& app);
 void add_generate(CLI::App& app);
 void add_init(CLI::App& app);
 void add_inspect(CLI::App& app);

@@ -20,6 +20,7 @@ int main(int argc, char** argv) {
   zaya::cli::add_compare(app);
   zaya::cli::add_convert(app);
   zaya::cli::add_detokenize(app);
+  zaya::cli::add_eval(app);
   zaya::cli::add_generate(app);
   zaya::cli::add_init(app);
   zaya::cli::add_kv_policy(app);

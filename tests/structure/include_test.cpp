@@ -26,9 +26,10 @@ const std::map<std::string, std::set<std::string>> kStandsOn = {
     {"engine", {"model", "cache", "text"}},
     {"answers", {"base"}},
     {"rsa", {"engine", "answers"}},
+    {"eval", {"rsa"}},
     {"server", {"engine", "rsa"}},
     {"train", {"checkpoint", "text"}},
-    {"cli", {"server", "rsa", "train"}},
+    {"cli", {"server", "eval", "train"}},
 };
 
 // The public headers, include/zaya: which folder of src/ each is part of. What may include that
