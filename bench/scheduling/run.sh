@@ -5,6 +5,6 @@
 set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 build=${BUILD:-$root/build/bench}
-cmake -S "$root" -B "$build" -DZAYA_BENCH=ON -DZAYA_TESTS=OFF >/dev/null
+cmake -S "$root" -B "$build" -G Ninja -DZAYA_BENCH=ON -DZAYA_TESTS=OFF >/dev/null
 cmake --build "$build" --target scheduling_bench >&2
 "$build/bin/scheduling_bench" "$@"
