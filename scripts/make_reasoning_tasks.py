@@ -4,16 +4,17 @@
 usage: scripts/make_reasoning_tasks.py OUT_DIR [--count N] [--held-out N] [--seed S]
 
   OUT_DIR/train.jsonl        conversations: a task, thoughts in a think block, a boxed answer
-  OUT_DIR/aggregate.jsonl    conversations: the prompt that Markovian RSA gives, with tails of several
-                             solutions, right and wrong ones, and a solution made of them
-  OUT_DIR/text.jsonl         the same kind of solutions as plain text, for pre-training
+  OUT_DIR/aggregate.jsonl    conversations: the prompt that Markovian RSA gives, with the thoughts of
+                             several candidates, most with mistakes, and a solution without any
+  OUT_DIR/text.jsonl         solutions as plain text, for pre-training
   OUT_DIR/held-out.jsonl     {"problem", "answer", "family", "level"}: tasks that are in none of these
 
-Families: addition, subtraction, multiplication, sorting, countdown, order. Levels 1 to 5. A task is
+Families: addition, subtraction, products, chain, sorting, operators, order. Levels 1 to 5. A task is
 made from (seed, number) alone, so files of any size begin alike.
 """
 
 import argparse
+import itertools
 import json
 import pathlib
 import random
@@ -22,110 +23,182 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 NAMES = ["Ann", "Bob", "Cid", "Dan", "Eve", "Fay", "Gus", "Hal"]
 
 
-def spaced(number):
-  return " ".join(str(number))
+class Exact:
+  """Steps as they should be."""
+
+  def number(self, value):
+    return value
+
+  def items(self, values):
+    return values
+
+
+class Slips:
+  """Steps of someone who errs: a number or a list comes out wrong at the given rate, and what
+  follows builds on it."""
+
+  def __init__(self, rng, rate):
+    self.rng, self.rate = rng, rate
+
+  def number(self, value):
+    if self.rng.random() >= self.rate:
+      return value
+    digits = list(str(abs(value)))
+    at = self.rng.randrange(len(digits))
+    digits[at] = str((int(digits[at]) + self.rng.choice((1, 2, 5, 8, 9))) % 10)
+    return int("".join(digits)) * (-1 if value < 0 else 1)
+
+  def items(self, values):
+    if len(values) < 2 or self.rng.random() >= self.rate:
+      return values
+    i, j = self.rng.sample(range(len(values)), 2)
+    values = list(values)
+    values[i], values[j] = values[j], values[i]
+    return values
+
+
+# A family makes, from a generator of random numbers and a level, a task and work(slips): the lines of
+# thought, of which the last is the result, and the answer that they lead to.
 
 
 def addition(rng, level):
-  a, b = (rng.randrange(10 ** (level - 1), 10**level) for _ in range(2))
-  return f"What is {a} + {b}?", add_steps(a, b), str(a + b)
+  a, b = (rng.randrange(10 ** (2 * level - 2), 10 ** (2 * level)) for _ in range(2))
 
+  def work(slips):
+    lines, carry, digits = [], 0, ""
+    x, y = str(a)[::-1], str(b)[::-1]
+    for i in range(max(len(x), len(y))):
+      p, q = (int(s[i]) if i < len(s) else 0 for s in (x, y))
+      total = slips.number(p + q + carry)
+      lines.append(f"{p}+{q}+{carry}={total}")
+      digits = str(total % 10) + digits
+      carry = min(total // 10, 1)
+    digits = ("1" if carry else "") + digits
+    return lines + [digits], digits
 
-def add_steps(a, b):
-  """Columns from the right, with their carries."""
-  lines, carry, digits = [], 0, []
-  x, y = str(a)[::-1], str(b)[::-1]
-  for i in range(max(len(x), len(y))):
-    p, q = (int(s[i]) if i < len(s) else 0 for s in (x, y))
-    total = p + q + carry
-    lines.append(f"{p}+{q}+{carry}={total}: write {total % 10} carry {total // 10}")
-    digits.append(str(total % 10))
-    carry = total // 10
-  if carry:
-    digits.append(str(carry))
-    lines.append(f"write {carry}")
-  lines.append(f"read {' '.join(digits[::-1])}")
-  return lines
+  return f"What is {a} + {b}?", work
 
 
 def subtraction(rng, level):
-  a, b = sorted((rng.randrange(10 ** (level - 1), 10**level) for _ in range(2)), reverse=True)
-  lines, borrow, digits = [], 0, []
-  x, y = str(a)[::-1], str(b)[::-1].ljust(len(str(a)), "0")
-  for p, q in zip(map(int, x), map(int, y)):
-    left = p - q - borrow
-    lines.append(f"{p}-{q}-{borrow}={left}: write {left % 10} borrow {int(left < 0)}")
-    digits.append(str(left % 10))
-    borrow = int(left < 0)
-  lines.append(f"read {' '.join(digits[::-1])}")
-  return f"What is {a} - {b}?", lines, str(a - b)
+  a, b = sorted((rng.randrange(10 ** (2 * level - 2), 10 ** (2 * level)) for _ in range(2)),
+                reverse=True)
+
+  def work(slips):
+    lines, borrow, digits = [], 0, ""
+    x, y = str(a)[::-1], str(b)[::-1].ljust(len(str(a)), "0")
+    for p, q in zip(map(int, x), map(int, y)):
+      less = p - borrow < q
+      left = slips.number(p + 10 * less - q - borrow)
+      lines.append(f"{p + 10 * less}-{q}-{borrow}={left}")
+      digits = str(left % 10) + digits
+      borrow = int(less)
+    digits = str(int(digits))
+    return lines + [digits], digits
+
+  return f"What is {a} - {b}?", work
 
 
-def multiplication(rng, level):
-  a = rng.randrange(10 ** (level - 1), 10**level)
-  b = rng.randrange(2, 10) if level < 3 else rng.randrange(11, 100)
-  lines, total = [], 0
-  for place, digit in enumerate(map(int, str(b)[::-1])):
-    carry, out = 0, []
-    for d in map(int, str(a)[::-1]):
-      product = d * digit + carry
-      lines.append(f"{d}*{digit}+{carry}={product}: write {product % 10} carry {product // 10}")
-      out.append(str(product % 10))
-      carry = product // 10
-    if carry:
-      out += list(str(carry)[::-1])
-    part = a * digit * 10**place
-    lines.append(f"part {spaced(part)}")
-    if place:
-      lines += add_steps(total, part)
-    total += part
-  return f"What is {a} * {b}?", lines, str(a * b)
+def products(rng, level):
+  """Products in the head, then their sum: parts that do not depend on one another."""
+  largest = 100 if level < 3 else 1000
+  terms = [(rng.randrange(11, largest), rng.randrange(2, 10)) for _ in range(level + 1)]
+
+  def work(slips):
+    parts = [slips.number(a * b) for a, b in terms]
+    lines = [f"{a}*{b}={part}" for (a, b), part in zip(terms, parts)]
+    total = parts[0]
+    for part in parts[1:]:
+      last, total = total, slips.number(total + part)
+      lines.append(f"{last}+{part}={total}")
+    return lines + [str(total)], str(total)
+
+  return f"What is {' + '.join(f'{a} * {b}' for a, b in terms)}?", work
+
+
+def chain(rng, level):
+  """Each step needs the one before."""
+  start, steps, value = rng.randrange(2, 100), [], 0
+  value = start
+  for _ in range(2 * level):
+    symbol = rng.choice([s for s in "+-*" if s != "*" or value < 200])
+    n = rng.randrange(2, 5) if symbol == "*" else rng.randrange(2, 100 if symbol == "+" else
+                                                                max(3, min(99, value)))
+    value = value + n if symbol == "+" else value - n if symbol == "-" else value * n
+    steps.append((symbol, n))
+  words = {"+": "add {}", "-": "take away {}", "*": "times {}"}
+
+  def work(slips):
+    now, lines = start, []
+    for symbol, n in steps:
+      last = now
+      now = slips.number(now + n if symbol == "+" else now - n if symbol == "-" else now * n)
+      lines.append(f"{last}{symbol}{n}={now}")
+    return lines + [str(now)], str(now)
+
+  told = ", ".join(words[symbol].format(n) for symbol, n in steps)
+  return f"Start with {start}: {told}. What is the result?", work
 
 
 def sorting(rng, level):
-  numbers = [rng.randrange(100) for _ in range(2 * level + 1)]
-  lines, left = [], list(numbers)
-  while len(left) > 1:
-    least = min(left)
-    left.remove(least)
-    lines.append(f"least {least}, left {' '.join(map(str, left))}")
-  lines.append(f"last {left[0]}")
-  task = f"Sort these numbers, the least first: {' '.join(map(str, numbers))}"
-  return task, lines, " ".join(map(str, sorted(numbers)))
+  """Sorted in threes, then merged."""
+  numbers = rng.sample(range(100), 2 * level + 1)
+
+  def work(slips):
+    parts, lines = [], []
+    for i in range(0, len(numbers), 3):
+      parts.append(slips.items(sorted(numbers[i:i + 3])))
+      lines.append(f"{' '.join(map(str, numbers[i:i + 3]))}: {' '.join(map(str, parts[-1]))}")
+    merged, left = [], [list(p) for p in parts]
+    while any(left):  # as a merge does, even of parts that are not sorted
+      least = min((p for p in left if p), key=lambda p: p[0])
+      merged.append(least.pop(0))
+    answer = ", ".join(map(str, slips.items(merged)))
+    return lines + [answer], answer
+
+  return f"Sort these numbers, the least first: {' '.join(map(str, numbers))}", work
 
 
-OPERATIONS = {"+": lambda a, b: a + b, "-": lambda a, b: a - b, "*": lambda a, b: a * b}
+def from_left(numbers, symbols):
+  value, seen = numbers[0], [numbers[0]]
+  for n, symbol in zip(numbers[1:], symbols):
+    value = value + n if symbol == "+" else value - n if symbol == "-" else value * n
+    seen.append(value)
+  return value, seen
 
 
-def attempt(rng, numbers):
-  """One random way to join all numbers: steps, value and expression."""
-  left = [(n, str(n)) for n in numbers]
-  steps = []
-  while len(left) > 1:
-    (a, x), (b, y) = (left.pop(rng.randrange(len(left))) for _ in range(2))
-    if a < b:
-      (a, x), (b, y) = (b, y), (a, x)
-    symbol = rng.choice("++-*")
-    value = OPERATIONS[symbol](a, b)
-    steps.append(f"{a}{symbol}{b}={value}")
-    left.append((value, f"({x} {symbol} {y})"))
-  value, text = left[0]
-  return steps, value, text[1:-1] if text.startswith("(") else text
+def operators(rng, level):
+  """A search: which of the symbols make the value, where only one choice does."""
+  count = level + 2 if level < 4 else level + 1
+  while True:
+    numbers = [rng.randrange(2, 10) for _ in range(count)]
+    found = {}
+    for symbols in itertools.product("+-*", repeat=count - 1):
+      found.setdefault(from_left(numbers, symbols)[0], []).append(symbols)
+    alone = [(v, s[0]) for v, s in found.items() if len(s) == 1 and 0 <= v < 500]
+    if alone:
+      break
+  value, right = alone[rng.randrange(len(alone))]
 
+  def work(slips, tries=None):
+    lines = []
+    for _ in range(rng.randrange(4) if tries is None else tries):
+      symbols = tuple(rng.choice("+-*") for _ in range(count - 1))
+      if symbols != right:
+        lines.append(tried(numbers, symbols))
+    if tries is not None:  # unfinished
+      return lines or [tried(numbers, ("+",) * (count - 1))], None
+    answer = ", ".join(right)
+    return lines + [tried(numbers, right), answer], answer
 
-def countdown(rng, level):
-  numbers = [rng.randrange(1, 10 + 3 * level) for _ in range(2 + (level + 1) // 2)]
-  goal, expression, steps = None, None, None
-  while goal is None or not 0 < goal < 200:
-    steps, goal, expression = attempt(rng, numbers)
-  lines = []
-  for _ in range(rng.randrange(6)):
-    tried, value, _ = attempt(rng, numbers)
-    if value != goal:
-      lines.append(f"{', '.join(tried)}: not {goal}")
-  lines.append(f"{', '.join(steps)}: yes")
-  task = f"Use each of the numbers {' '.join(map(str, numbers))} once with +, - and * to make {goal}."
-  return task, lines, expression
+  def tried(numbers, symbols):
+    _, seen = from_left(numbers, symbols)
+    text = str(numbers[0])
+    for n, symbol, now in zip(numbers[1:], symbols, seen[1:]):
+      text += f"{symbol}{n}={now}"
+    return text
+
+  task = f"Put +, - or * between the numbers {' '.join(map(str, numbers))}, counting from the left, to make {value}."
+  return task, work
 
 
 def order(rng, level):
@@ -133,16 +206,16 @@ def order(rng, level):
   facts = [f"{a} is before {b}" for a, b in zip(people, people[1:])]
   rng.shuffle(facts)
   place = rng.randrange(len(people))
-  lines, known = [], [people[0]]
-  while len(known) < len(people):
-    known.append(people[len(known)])
-    lines.append(f"{known[-2]} is before {known[-1]}: {' '.join(known)}")
-  lines.append(f"place {place + 1} is {people[place]}")
-  return f"{'. '.join(facts)}. Who is in place {place + 1} of all?", lines, people[place]
+
+  def work(slips):
+    known = slips.items(people)
+    return [" ".join(known), f"{place + 1} is {known[place]}"], known[place]
+
+  return f"{'. '.join(facts)}. Who is number {place + 1}?", work
 
 
-FAMILIES = {"addition": addition, "subtraction": subtraction, "multiplication": multiplication,
-            "sorting": sorting, "countdown": countdown, "order": order}
+FAMILIES = {"addition": addition, "subtraction": subtraction, "products": products, "chain": chain,
+            "sorting": sorting, "operators": operators, "order": order}
 
 
 def make(seed, number):
@@ -153,18 +226,7 @@ def make(seed, number):
 
 
 def boxed(answer):
-  return f"The answer is \\boxed{{{answer}}}"
-
-
-def spoil(rng, lines):
-  """A solution with a mistake: a digit of a line changes, and what follows is cut now and then."""
-  lines = list(lines)
-  at = rng.randrange(len(lines))
-  digits = [i for i, c in enumerate(lines[at]) if c.isdigit()]
-  if digits:
-    i = digits[-1]
-    lines[at] = lines[at][:i] + str((int(lines[at][i]) + rng.randrange(1, 10)) % 10) + lines[at][i + 1:]
-  return lines[:at + 1 + rng.randrange(3)]
+  return f"\\boxed{{{answer}}}"
 
 
 def aggregation_prompt(task, candidates):
@@ -178,9 +240,25 @@ def aggregation_prompt(task, candidates):
           f"{shown}\n\n{last.strip()}")
 
 
-def tail(rng, lines):
-  """The end of a solution, as a limit of tokens cuts it."""
-  return "\n".join(lines[rng.randrange(max(1, len(lines) // 2)):])
+def candidates_of(rng, family, work):
+  """Thoughts of four candidates for one task. A tail may lack its beginning."""
+  rate = rng.choice((0.03, 0.1, 0.2, 0.3))
+  thoughts = []
+  for _ in range(4):
+    if family == "operators" and rng.random() < 0.6:
+      lines, _ = work(Exact(), tries=3 + rng.randrange(4))
+    else:
+      lines, _ = work(Slips(rng, rate))
+    if rng.random() < 0.05:
+      lines = lines[rng.randrange(len(lines)):]
+    thoughts.append("\n".join(lines))
+  return thoughts
+
+
+def direct(task, lines, answer):
+  """Without a think block."""
+  return {"messages": [{"role": "user", "content": task},
+                       {"role": "assistant", "content": "\n".join([*lines, boxed(answer)])}]}
 
 
 def conversation(task, thoughts, answer):
@@ -205,21 +283,25 @@ def main():
 
   asked = set()
   for number in range(args.held_out):
-    family, level, task, _, answer, _ = make(args.seed, number)
+    family, level, task, work, _ = make(args.seed, number)
     if task not in asked:
       asked.add(task)
-      write("held-out", {"problem": task, "answer": answer, "family": family, "level": level})
+      write("held-out", {"problem": task, "answer": work(Exact())[1], "family": family,
+                         "level": level})
   for number in range(args.held_out, args.held_out + args.count):
-    _, _, task, lines, answer, rng = make(args.seed, number)
+    family, _, task, work, rng = make(args.seed, number)
     if task in asked:
       continue
-    write("train", conversation(task, lines, answer))
-    write("text", {"text": "\n".join([task, *lines, boxed(answer)])})
-    if rng.random() < 0.3:
-      wrong = rng.randrange(4)
-      solutions = [spoil(rng, lines) if i < wrong else lines for i in range(4)]
-      rng.shuffle(solutions)
-      prompt = aggregation_prompt(task, [tail(rng, s) for s in solutions])
+    lines, answer = work(Exact())
+    # Each task once as text or as a conversation: others are made as easily.
+    if rng.random() < 0.5:
+      write("text", {"text": "\n".join([task, *lines, boxed(answer)])})
+    elif rng.random() < 0.6:
+      write("train", (direct if rng.random() < 0.05 else conversation)(task, lines, answer))
+    else:
+      if family == "operators":  # what was found is not searched again
+        lines = lines[-2:]
+      prompt = aggregation_prompt(task, candidates_of(rng, family, work))
       write("aggregate", conversation(prompt, lines, answer))
   for file in opened.values():
     file.close()

@@ -13,7 +13,8 @@
 namespace zaya::train {
 namespace {
 
-constexpr std::size_t kWindowBatches = 16;
+// Of a window. Not whole: what is left over of the last batch would make a step of a few rows.
+constexpr double kWindowBatches = 15.75;
 
 template <class T>
 void shuffle(std::vector<T>& items, Random random) {
@@ -113,7 +114,9 @@ void Loader::fill_window() {
   after_ = position_;
   pieces_.clear();
   std::size_t rows = 0;
-  for (std::size_t seen = 0; rows < kWindowBatches * options_.batch_rows;) {
+  const auto wanted =
+      static_cast<std::size_t>(kWindowBatches * static_cast<double>(options_.batch_rows));
+  for (std::size_t seen = 0; rows < wanted;) {
     std::size_t next = 0;
     double furthest = 0;
     for (std::size_t i = 0; i < sources_.size(); ++i) {
