@@ -111,8 +111,27 @@ class Reader {
     m_.eda = view_.boolean("zaya_use_eda", true);
     m_.skip_class = view_.boolean("zaya_use_mod", true);
     m_.clamp_temp = view_.boolean("clamp_temp", false);
+    read_parts();
     out_.dtype = view_.string("dtype", view_.string("torch_dtype", ""));
     read_tokens(default_eos);
+  }
+
+  void read_parts() {
+    if (!view_.has("zaya_cpp")) return;
+    const JsonView own = view_.object("zaya_cpp");
+    const Json* without = own.find("attention_without");
+    if (without == nullptr) return;
+    for (const Json& part : without->is_array() ? *without : Json::array({0})) {
+      if (part == "convolutions") {
+        m_.parts.convolutions = false;
+      } else if (part == "means") {
+        m_.parts.means = false;
+      } else if (part == "value_shift") {
+        m_.parts.value_shift = false;
+      } else {
+        own.fail("attention_without", "a list of convolutions, means, value_shift");
+      }
+    }
   }
 
   void read_quantization() {

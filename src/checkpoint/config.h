@@ -27,6 +27,16 @@ struct RopeConfig {
 
 /// What the forward pass needs to know of a model, whichever dialect config.json was written in.
 /// Sizes are per hybrid layer (attention + MoE), so a legacy 80-layer file has `layers` = 40.
+/// Parts of Compressed Convolutional Attention that an experiment may leave out, to see what each
+/// is worth (`zaya_cpp.attention_without` in config.json). Only training knows how to.
+struct CcaParts {
+  bool convolutions = true;
+  bool means = true;
+  bool value_shift = true;
+
+  bool whole() const { return convolutions && means && value_shift; }
+};
+
 struct ModelConfig {
   std::size_t vocab = 0;
   std::size_t hidden = 0;
@@ -56,6 +66,7 @@ struct ModelConfig {
   bool skip_class = true;        ///< the router has the extra skip class (zaya_use_mod)
   bool skip_adds_input = false;  ///< legacy: a skipped token receives p_skip * input; native: 0
   bool clamp_temp = false;       ///< key temperature is exp(clamp(temp, 1e-7, 2))
+  CcaParts parts;
 
   TokenId bos = 2;
   TokenId pad = 0;

@@ -18,6 +18,13 @@ void add_exceptions(const ModelConfig& config, Json& json) {
   if (config.clamp_temp) json["clamp_temp"] = true;
   if (!config.eda) json["zaya_use_eda"] = false;
   if (!config.skip_class) json["zaya_use_mod"] = false;
+  if (!config.parts.whole()) {
+    Json without = Json::array();
+    if (!config.parts.convolutions) without.push_back("convolutions");
+    if (!config.parts.means) without.push_back("means");
+    if (!config.parts.value_shift) without.push_back("value_shift");
+    json["zaya_cpp"]["attention_without"] = std::move(without);
+  }
 }
 
 void add_common(const ModelConfig& config, const std::string& dtype, Json& json) {

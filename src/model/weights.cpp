@@ -15,7 +15,12 @@ namespace {
 class Loader {
  public:
   Loader(const Checkpoint& checkpoint, Compute compute)
-      : checkpoint_(checkpoint), config_(checkpoint.config()), compute_(compute) {}
+      : checkpoint_(checkpoint), config_(checkpoint.config()), compute_(compute) {
+    if (config_.parts.whole()) return;
+    throw Error({.where = checkpoint.folder().string(),
+                 .what = "was trained without parts of its attention (attention_without)",
+                 .expected = "a whole model: such ones are for comparing losses"});
+  }
 
   Vector vector(const std::string& name) const { return to_floats(checkpoint_.tensor(name)); }
 

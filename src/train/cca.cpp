@@ -29,6 +29,8 @@ Cca<T>::Cca(const ModelConfig& config, std::size_t layer)
     : hidden_(config.hidden),
       shape_{config.heads, config.kv_heads, config.head_dim, config.heads / config.kv_heads,
              config.conv_width()},
+      parts_(config.parts),
+      no_bias_(config.conv_width()),
       q_width_(config.q_width()),
       kv_width_(config.kv_width()),
       width_(config.conv_width() + config.kv_width()),
@@ -57,25 +59,36 @@ void Cca<T>::convolution_input(Context<T>& context, const LayerTensors<const T>&
   });
 }
 
-/// Both convolutions and the means.
+/// Both convolutions and the means. Without the convolutions, q and k as they are in their place.
 template <class T>
 void Cca<T>::mix(Context<T>& context, const LayerTensors<const T>& w, const PackedBatch& batch,
                  CcaActivations<T>& a, CcaScratch<T>& s) const {
   const std::size_t rows = batch.rows();
   const std::size_t channels = shape_.channels;
   const std::size_t d = shape_.dim;
-  convolution_input(context, w, batch, a, s);
   a.mixed.resize(rows * channels);
+  if (parts_.convolutions) convolution_input(context, w, batch, a, s);
   std::vector<Gemm<T>> grouped;
   for (std::size_t h = 0; h < shape_.heads + shape_.kv_heads; ++h) {
     grouped.push_back(linear<T>({s.conv.data() + h * 2 * d, 2 * channels},
                                 w.grouped + h * d * 2 * d, {a.mixed.data() + h * d, channels}, rows,
                                 2 * d, d));
   }
-  context.multiply(grouped);
+  if (parts_.convolutions) context.multiply(grouped);
+  const T* bias = parts_.convolutions ? w.grouped_bias : no_bias_.data();
   context.each_rows(rows, [&](std::size_t begin, std::size_t end) {
-    context.ops.mix_heads(a.qkv.data() + begin * width_, width_, w.grouped_bias,
-                          a.mixed.data() + begin * channels, end - begin, shape_);
+    const T* z = a.qkv.data() + begin * width_;
+    T* mixed = a.mixed.data() + begin * channels;
+    if (!parts_.convolutions) {
+      for (std::size_t i = 0; i < end - begin; ++i) {
+        std::copy_n(z + i * width_, channels, mixed + i * channels);
+      }
+    }
+    if (parts_.means) {
+      context.ops.mix_heads(z, width_, bias, mixed, end - begin, shape_);
+    } else {
+      context.ops.add_bias(bias, mixed, end - begin, channels);
+    }
   });
 }
 
@@ -111,10 +124,11 @@ void Cca<T>::forward(Context<T>& context, const LayerTensors<const T>& w, const 
             }
             // v_t = [current_t ; delayed_{t-1}], cut into heads.
             const T* current = a.qkv.data() + row * width_ + channels;
-            const T* delayed = current - width_ + half;
+            const T* delayed = current + half - (parts_.value_shift ? width_ : 0);
+            const bool known = t > 0 || !parts_.value_shift;
             for (std::size_t i = 0; i < kv_width_; ++i) {
               a.value[key_at(rows, row, i / d) + i % d] = i < half ? current[i]
-                                                          : t > 0  ? delayed[i - half]
+                                                          : known  ? delayed[i - half]
                                                                    : T{0};
             }
           }
@@ -147,6 +161,20 @@ void Cca<T>::mix_backward(Context<T>& context, const LayerTensors<const T>& w,
   const std::size_t rows = batch.rows();
   const std::size_t channels = shape_.channels;
   const std::size_t d = shape_.dim;
+  context.each_rows(rows, [&](std::size_t begin, std::size_t end) {
+    const T* ds = s.dmixed.data() + begin * channels;
+    T* dz = s.dqkv.data() + begin * width_;
+    if (parts_.means) {
+      context.ops.mix_heads_backward(ds, dz, width_, end - begin, shape_);
+    } else {
+      for (std::size_t i = 0; i < end - begin; ++i) std::fill_n(dz + i * width_, channels, T{0});
+    }
+    if (parts_.convolutions) return;
+    for (std::size_t i = 0; i < end - begin; ++i) {
+      context.ops.add_row(ds + i * channels, dz + i * width_, channels);
+    }
+  });
+  if (!parts_.convolutions) return;
   convolution_input(context, w, batch, a, s);
   s.dconv.resize(rows * 2 * channels);
   std::vector<Gemm<T>> grouped;
@@ -164,10 +192,6 @@ void Cca<T>::mix_backward(Context<T>& context, const LayerTensors<const T>& w,
                      context.ops.add_bias_backward(s.dmixed.data() + begin * channels, sums,
                                                    end - begin, channels);
                    });
-  context.each_rows(rows, [&](std::size_t begin, std::size_t end) {
-    context.ops.mix_heads_backward(s.dmixed.data() + begin * channels,
-                                   s.dqkv.data() + begin * width_, width_, end - begin, shape_);
-  });
   std::vector<T> sums(3 * channels);
   context.sum_rows(
       rows, 3 * channels, sums.data(), [&](std::size_t begin, std::size_t end, T* out) {
@@ -242,10 +266,12 @@ void Cca<T>::backward(Context<T>& context, const LayerTensors<const T>& w,
                 }
                 // The delayed half of the value belongs to the row before.
                 T* dv = s.dqkv.data() + row * width_ + channels;
+                const std::size_t shift = parts_.value_shift ? 1 : 0;
                 for (std::size_t i = 0; i < half; ++i) {
                   const std::size_t j = half + i;
                   dv[i] = s.dvalue[key_at(rows, row, i / d) + i % d];
-                  dv[j] = t + 1 < length_ ? s.dvalue[key_at(rows, row + 1, j / d) + j % d] : T{0};
+                  dv[j] = t + shift < length_ ? s.dvalue[key_at(rows, row + shift, j / d) + j % d]
+                                              : T{0};
                 }
               }
             });

@@ -84,6 +84,8 @@ class Cca {
 
   std::size_t hidden_;
   CcaShape shape_;
+  CcaParts parts_;
+  std::vector<T> no_bias_;  ///< [C] zeros: what stands in where there are no convolutions
   std::size_t q_width_;
   std::size_t kv_width_;
   std::size_t width_;  ///< P

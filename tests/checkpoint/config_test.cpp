@@ -95,6 +95,7 @@ TEST(Config, BothDialectsSayEverything) {
   c.tied_head = false;
   c.attention_bias = c.head_bias = c.expert_bias = c.clamp_temp = true;
   c.eda = c.skip_class = false;
+  c.parts = {false, false, false};
   c.eos = {1, 106};
   c.bos = 3;
   c.pad = 4;
