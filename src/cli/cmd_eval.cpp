@@ -255,7 +255,9 @@ void eval_command(Options& options) {
     write_file(out / "results.json",
                json.dump(1, ' ', false, Json::error_handler_t::replace) + "\n");
     write_file(out / "report.md", eval::markdown(reports));
-    write_file(out / "plot.svg", eval::svg(reports));
+    for (const char* file : {"plot.svg", "plot.png"}) {
+      plot::write(eval::accuracy_plot(reports), out / file);
+    }
   }
   print(options.json ? json.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n"
                      : eval::markdown(reports));
@@ -306,7 +308,7 @@ void add_eval(CLI::App& app) {
       ->type_name("FILE")
       ->expected(1)
       ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
-  command->add_option("--out", options->out, "Write results.json, report.md and plot.svg there")
+  command->add_option("--out", options->out, "Write results.json, report.md, plot.svg and plot.png there")
       ->type_name("DIR");
   command->add_flag("--json", options->json, "Print results as JSON instead of a table");
   CLI::Option* journal = command

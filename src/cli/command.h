@@ -27,6 +27,7 @@ void add_init(CLI::App& app);
 void add_inspect(CLI::App& app);
 void add_kv_policy(CLI::App& app);
 void add_logits(CLI::App& app);
+void add_plot(CLI::App& app);
 void add_prepare(CLI::App& app);
 void add_quantize(CLI::App& app);
 void add_serve(CLI::App& app);

@@ -26,6 +26,7 @@ int main(int argc, char** argv) {
   zaya::cli::add_kv_policy(app);
   zaya::cli::add_inspect(app);
   zaya::cli::add_logits(app);
+  zaya::cli::add_plot(app);
   zaya::cli::add_prepare(app);
   zaya::cli::add_quantize(app);
   zaya::cli::add_serve(app);

@@ -84,61 +84,17 @@ std::string markdown(const std::vector<Report>& reports) {
   return out + "\nPercent, with 95 % confidence intervals over problems.\n";
 }
 
-std::string svg(const std::vector<Report>& reports) {
-  constexpr double kWidth = 640, kHeight = 400, kLeft = 60, kRight = 20, kTop = 20, kBottom = 50;
-  double least = 1e300;
-  double most = 0;
+plot::Plot accuracy_plot(const std::vector<Report>& reports) {
+  plot::Plot out{.title = "",
+                 .x = {.label = "generated tokens a problem", .logarithmic = true},
+                 .y = {.label = "accuracy", .percent = true, .include = {0, 1}},
+                 .series = {}};
   for (const Report& r : reports) {
-    least = std::min(least, std::max(1.0, r.summary.tokens));
-    most = std::max(most, std::max(1.0, r.summary.tokens));
+    const Estimate& e = r.summary.chosen;
+    out.series.push_back(
+        {.name = r.name, .points = {{r.summary.tokens, e.mean, e.low, e.high}}, .line = false});
   }
-  // Whole decades around them.
-  const double from = reports.empty() ? 0 : std::floor(std::log10(least));
-  const double to = reports.empty() ? 1 : std::max(from + 1, std::ceil(std::log10(most)));
-  const auto x = [&](double tokens) {
-    return kLeft +
-           (kWidth - kLeft - kRight) * (std::log10(std::max(1.0, tokens)) - from) / (to - from);
-  };
-  const auto y = [&](double accuracy) {
-    return kTop + (kHeight - kTop - kBottom) * (1 - accuracy);
-  };
-  std::string out = fmt::format(
-      "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {0} {1}\" width=\"{0}\" "
-      "height=\"{1}\" font-family=\"sans-serif\" font-size=\"12\">\n"
-      "<rect width=\"{0}\" height=\"{1}\" fill=\"white\"/>\n",
-      kWidth, kHeight);
-  for (int i = 0; i <= 5; ++i) {
-    out += fmt::format(
-        "<line x1=\"{:.1f}\" x2=\"{:.1f}\" y1=\"{:.1f}\" y2=\"{:.1f}\" stroke=\"#ddd\"/>"
-        "<text x=\"{:.1f}\" y=\"{:.1f}\" text-anchor=\"end\">{} %</text>\n",
-        kLeft, kWidth - kRight, y(i / 5.0), y(i / 5.0), kLeft - 6, y(i / 5.0) + 4, 20 * i);
-  }
-  for (double d = from; d <= to; ++d) {
-    const double at = x(std::pow(10.0, d));
-    out += fmt::format(
-        "<line x1=\"{0:.1f}\" x2=\"{0:.1f}\" y1=\"{1:.1f}\" y2=\"{2:.1f}\" stroke=\"#ddd\"/>"
-        "<text x=\"{0:.1f}\" y=\"{3:.1f}\" text-anchor=\"middle\">10<tspan dy=\"-5\" "
-        "font-size=\"9\">{4:.0f}</tspan></text>\n",
-        at, kTop, kHeight - kBottom, kHeight - kBottom + 18, d);
-  }
-  out += fmt::format(
-      "<text x=\"{:.1f}\" y=\"{:.1f}\" text-anchor=\"middle\">generated tokens a problem</text>\n",
-      (kLeft + kWidth - kRight) / 2, kHeight - 10);
-  static const char* colors[] = {"#1f77b4", "#d62728", "#2ca02c", "#9467bd", "#ff7f0e", "#17becf"};
-  std::size_t number = 0;
-  for (const Report& r : reports) {
-    const char* color = colors[number++ % std::size(colors)];
-    const Estimate& e = r.summary.average;
-    const double at = x(r.summary.tokens);
-    const bool left = at > kWidth * 0.7;
-    out += fmt::format(
-        "<line x1=\"{0:.1f}\" x2=\"{0:.1f}\" y1=\"{1:.1f}\" y2=\"{2:.1f}\" stroke=\"{3}\"/>"
-        "<circle cx=\"{0:.1f}\" cy=\"{4:.1f}\" r=\"4\" fill=\"{3}\"/>"
-        "<text x=\"{5:.1f}\" y=\"{6:.1f}\" fill=\"{3}\" text-anchor=\"{7}\">{8}</text>\n",
-        at, y(e.low), y(e.high), color, y(e.mean), left ? at - 8 : at + 8, y(e.mean) + 4,
-        left ? "end" : "start", escaped(r.name, false));
-  }
-  return out + "</svg>\n";
+  return out;
 }
 
 }  // namespace zaya::eval

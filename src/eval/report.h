@@ -5,6 +5,7 @@
 
 #include "base/json.h"
 #include "eval/metrics.h"
+#include "plot/plot.h"
 
 namespace zaya::eval {
 
@@ -20,8 +21,8 @@ Summary summary_from_json(const Json& json, const std::string& where);
 
 /// A table, a row a run.
 std::string markdown(const std::vector<Report>& reports);
-/// Accuracy over generated tokens a problem (on a logarithmic axis), a point a run with its
-/// confidence interval.
-std::string svg(const std::vector<Report>& reports);
+/// Accuracy of the chosen answer over generated tokens a problem (on a logarithmic axis), a point a
+/// run with its confidence interval.
+plot::Plot accuracy_plot(const std::vector<Report>& reports);
 
 }  // namespace zaya::eval

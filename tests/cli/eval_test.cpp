@@ -60,7 +60,8 @@ TEST(EvalCommand, AggregatesAndComparesInTableAndPlot) {
   EXPECT_TRUE(contains(r.out, "| single x 2 | 3 | 2 |")) << r.out;
   EXPECT_TRUE(contains(r.out, "| mine | 3 | 2 |")) << r.out;
   EXPECT_EQ(read_file(second + "/report.md"), r.out);
-  EXPECT_TRUE(contains(read_file(second + "/plot.svg"), ">mine</text>"));
+  EXPECT_TRUE(contains(read_file(second + "/plot.svg"), "</svg>"));
+  EXPECT_TRUE(contains(read_file(second + "/plot.png"), "PNG"));
   EXPECT_EQ(read_json_file(second + "/results.json")["settings"]["rounds"], 1);
 }
 

@@ -26,10 +26,11 @@ const std::map<std::string, std::set<std::string>> kStandsOn = {
     {"engine", {"model", "cache", "text"}},
     {"answers", {"base"}},
     {"rsa", {"engine", "answers"}},
-    {"eval", {"rsa"}},
+    {"plot", {"base"}},
+    {"eval", {"rsa", "plot"}},
     {"server", {"engine", "rsa"}},
     {"train", {"checkpoint", "text"}},
-    {"cli", {"server", "eval", "train"}},
+    {"cli", {"server", "eval", "train", "plot"}},
 };
 
 // The public headers, include/zaya: which folder of src/ each is part of. What may include that
