@@ -1,9 +1,10 @@
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
+#include <exception>
 #include <memory>
-#include <numeric>
 #include <string>
+#include <thread>
 
 #include <fmt/format.h>
 #include <unistd.h>
@@ -11,6 +12,7 @@
 #include "cli/command.h"
 #include "cli/long_job.h"
 #include "compute/cpu.h"
+#include "train/communicator.h"
 #include "train/trainer.h"
 #include "zaya/error.h"
 
@@ -64,32 +66,53 @@ class Lines {
   std::chrono::steady_clock::time_point last_{};
 };
 
-void run_training(const std::string& file) {
+void run_training(const std::string& file, train::Communicator& ranks) {
   const StopSignals signals;
+  const bool first = ranks.rank() == 0;
   ThreadPool pool(train::read_run_config(file).threads);
   const Isa isa = selected_isa();
-  train::Trainer trainer(train::read_run_config(file), kernels_of(isa), pool);
+  train::Trainer trainer(train::read_run_config(file), kernels_of(isa), pool, ranks);
   const train::RunConfig& config = trainer.config();
-  const double peak = train::matrix_peak(config.precision, isa, pool);
+  double peak = train::matrix_peak(config.precision, isa, pool);
+  ranks.sum({&peak, 1});
   const double flops = trainer.model().flops_per_token(config.context);
-  fmt::print(
-      stderr, "{} parameters, {:.1f} Mflop a token; {} threads of {}, {:.0f} Gflop/s at most\n",
-      trainer.model().parameters().size(), flops / 1e6, pool.threads(), isa_name(isa), peak / 1e9);
-  if (trainer.loader().dropped() > 0) {
-    fmt::print(stderr, "{} examples are not used: too long, or nothing to learn\n",
-               trainer.loader().dropped());
+  if (first) {
+    fmt::print(stderr,
+               "{} parameters, {:.1f} Mflop a token; {}{} threads of {}, {:.0f} Gflop/s at most\n",
+               trainer.model().parameters().size(), flops / 1e6,
+               ranks.size() > 1 ? fmt::format("{} processes, here ", ranks.size()) : "",
+               pool.threads(), isa_name(isa), peak / 1e9);
+    if (trainer.loader().dropped() > 0) {
+      fmt::print(stderr, "{} examples are not used: too long, or nothing to learn\n",
+                 trainer.loader().dropped());
+    }
+    if (trainer.step() > 0) fmt::print(stderr, "going on after step {}\n", trainer.step());
   }
-  if (trainer.step() > 0) fmt::print(stderr, "going on after step {}\n", trainer.step());
   Lines lines(trainer, flops, peak);
   const bool complete = trainer.run([&](const train::StepReport& r) {
-    lines.show(r);
+    if (first) lines.show(r);
     return !signals.requested();
   });
   if (!complete) {
     throw Error({.where = file,
                  .what = fmt::format("stopped after step {}, which is saved", trainer.step())});
   }
-  fmt::print("{}\n", train::latest_run(config.out)->folder.string());
+  if (first) fmt::print("{}\n", train::latest_run(config.out)->folder.string());
+}
+
+/// A rank that fails ends the others: they would wait for it for ever.
+void run_ranks(const std::string& file) {
+  const auto ranks = train::join_ranks();
+  try {
+    run_training(file, *ranks);
+  } catch (const std::exception& e) {
+    if (ranks->size() == 1) throw;
+    // What all of them have run into, the first one says for all.
+    if (ranks->rank() != 0) std::this_thread::sleep_for(std::chrono::seconds(2));
+    fmt::print(stderr, "zaya: error: process {} of {}: {}\n", ranks->rank() + 1, ranks->size(),
+               e.what());
+    ranks->abort(1);
+  }
 }
 
 }  // namespace
@@ -101,7 +124,7 @@ void add_train(CLI::App& app) {
   command->add_option("config", *file, "JSON file that describes the run")
       ->required()
       ->type_name("FILE");
-  command->callback([file] { run_training(*file); });
+  command->callback([file] { run_ranks(*file); });
 }
 
 }  // namespace zaya::cli

@@ -11,6 +11,7 @@
 #include "train/context.h"
 #include "train/experts.h"
 #include "train/head.h"
+#include "train/placement.h"
 #include "train/router.h"
 #include "train/tensors.h"
 
@@ -33,6 +34,8 @@ class Model {
 
   const ModelConfig& config() const { return config_; }
   const std::vector<TensorInfo>& layout() const { return layout_; }
+  /// Where the arena of the layout lies on the ranks.
+  Placement placement() const { return {{Segment::kEverywhere, 0, 0, parameters_.size()}}; }
   std::vector<T>& parameters() { return parameters_; }
   const std::vector<T>& parameters() const { return parameters_; }
   std::vector<T>& gradients() { return gradients_; }

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numeric>
+#include <span>
 #include <utility>
 
 namespace zaya::train {
@@ -55,34 +57,116 @@ bool Optimizer::is_matrix(const TensorInfo& t) {
          !t.name.starts_with("model.embed_tokens.") && !t.name.starts_with("lm_head.");
 }
 
-Optimizer::Optimizer(OptimizerOptions options, std::vector<TensorInfo> layout,
-                     const Kernels& kernels, GemmKind kind, ThreadPool& pool)
-    : options_(options), ops_(ops_of<float>(kernels.isa)), gemm_(kernels, kind), pool_(pool) {
-  std::size_t second = 0;
+namespace {
+
+/// What one task updates, of the whole model.
+struct Slice {
+  std::size_t whole;
+  std::size_t rows;
+  std::size_t cols;
+  bool muon;
+  bool adam;
+  double decay;
+
+  std::size_t count() const { return rows * cols; }
+};
+
+std::vector<Slice> slices_of(const std::vector<TensorInfo>& layout,
+                             const OptimizerOptions& options) {
+  std::vector<Slice> slices;
   for (const TensorInfo& t : layout) {
-    if (t.balancing()) continue;
-    const bool matrix = is_matrix(t);
+    const bool matrix = Optimizer::is_matrix(t) && !t.balancing();
     const double decay = matrix ? options.weight_decay : 0;
     if (matrix && options.muon) {
       const std::size_t rows = t.shape[t.shape.size() - 2];
       const std::size_t cols = t.shape.back();
       for (std::size_t at = 0; at < t.elements; at += rows * cols) {
-        pieces_.push_back({t.offset + at, 0, rows, cols, true, decay});
+        slices.push_back({t.offset + at, rows, cols, true, false, decay});
       }
       continue;
     }
-    for (std::size_t at = 0; at < t.elements; at += kPiece) {
-      pieces_.push_back(
-          {t.offset + at, second + at, 1, std::min(kPiece, t.elements - at), false, decay});
+    // Expert by expert: they may lie on different ranks.
+    const std::size_t stack = t.experts() ? t.elements / t.shape[0] : t.elements;
+    for (std::size_t expert = 0; expert < t.elements; expert += stack) {
+      for (std::size_t at = 0; at < stack; at += kPiece) {
+        slices.push_back({t.offset + expert + at, 1, std::min(kPiece, stack - at), false,
+                          !t.balancing(), decay});
+      }
     }
-    second += t.elements;
   }
-  state_.first.resize(arena_size(layout));
-  state_.second.resize(second);
+  return slices;
+}
+
+}  // namespace
+
+Optimizer::Optimizer(OptimizerOptions options, const std::vector<TensorInfo>& layout,
+                     const Placement& parameters, const Kernels& kernels, GemmKind kind,
+                     ThreadPool& pool, Communicator& ranks)
+    : options_(options),
+      ops_(ops_of<float>(kernels.isa)),
+      gemm_(kernels, kind),
+      pool_(pool),
+      ranks_(ranks) {
+  const std::vector<Slice> slices = slices_of(layout, options);
+  std::size_t shared_total = 0;
+  for (const Segment& s : parameters) {
+    if (s.rank == Segment::kEverywhere) shared_total += s.count;
+  }
+  std::vector<std::size_t> first(ranks.size());
+  std::vector<std::size_t> second(ranks.size());
+  std::size_t whole_second = 0;
+  std::size_t shared = 0;
+  auto segment = parameters.begin();
+  for (const Slice& s : slices) {
+    while (s.whole >= segment->whole + segment->count) ++segment;
+    const bool everywhere = segment->rank == Segment::kEverywhere;
+    std::size_t owner = segment->rank;
+    if (everywhere) {
+      owner = (shared + s.count() / 2) * ranks.size() / shared_total;
+      shared += s.count();
+    }
+    const std::size_t at = segment->local + (s.whole - segment->whole);
+    if (everywhere || owner == ranks.rank()) {
+      if (!runs_.empty() && runs_.back().rank == owner && runs_.back().shared == everywhere &&
+          runs_.back().at + runs_.back().count == at) {
+        runs_.back().count += s.count();
+      } else {
+        runs_.push_back({owner, at, s.count(), everywhere});
+      }
+    }
+    if (owner == ranks.rank() && (s.muon || s.adam)) {
+      pieces_.push_back({at, first[owner], second[owner], s.rows, s.cols, s.muon, s.decay});
+    }
+    append_segment(first_placement_, {owner, s.whole, first[owner], s.count()});
+    first[owner] += s.count();
+    if (s.adam) {
+      append_segment(second_placement_, {owner, whole_second, second[owner], s.count()});
+      second[owner] += s.count();
+      whole_second += s.count();
+    }
+  }
+  state_.first.resize(first[ranks.rank()]);
+  state_.second.resize(second[ranks.rank()]);
   // The longest tasks first.
   std::stable_sort(pieces_.begin(), pieces_.end(), [](const Piece& a, const Piece& b) {
     return std::pair(a.muon, a.rows * a.cols) > std::pair(b.muon, b.rows * b.cols);
   });
+}
+
+/// Of what this rank updates: sums of pieces, added in order.
+double Optimizer::squared_norm(const std::vector<float>& gradients) const {
+  std::vector<std::span<const float>> parts;
+  for (const Run& run : runs_) {
+    if (run.rank != ranks_.rank()) continue;
+    for (std::size_t at = 0; at < run.count; at += kPiece) {
+      parts.emplace_back(gradients.data() + run.at + at, std::min(kPiece, run.count - at));
+    }
+  }
+  std::vector<double> squares(parts.size());
+  pool_.run(parts.size(), [&](std::size_t i) {
+    squares[i] = static_cast<double>(ops_.dot(parts[i].data(), parts[i].data(), parts[i].size()));
+  });
+  return std::accumulate(squares.begin(), squares.end(), 0.0);
 }
 
 void Optimizer::muon(const Piece& piece, float* p, const float* g, float scale, float rate) {
@@ -92,8 +176,8 @@ void Optimizer::muon(const Piece& piece, float* p, const float* g, float scale, 
   float* x = scratch(2 * n + less * (2 * less + more));
   float* turned = x + n;
   float* rest = turned + n;
-  ops_.momentum(g, scale, static_cast<float>(options_.momentum), state_.first.data() + piece.at, x,
-                n);
+  ops_.momentum(g, scale, static_cast<float>(options_.momentum), state_.first.data() + piece.first,
+                x, n);
   const bool tall = piece.rows > piece.cols;
   if (tall) transpose(x, piece.rows, piece.cols, turned);
   newton_schulz(gemm_, ops_, tall ? turned : x, less, more, rest);
@@ -102,17 +186,12 @@ void Optimizer::muon(const Piece& piece, float* p, const float* g, float scale, 
   ops_.combine(-rate * size, x, 1.0F - rate * static_cast<float>(piece.decay), p, n);
 }
 
-double Optimizer::step(std::vector<float>& parameters, const std::vector<float>& gradients,
-                       double rate) {
-  // Sums of pieces, added in order.
-  std::vector<double> squares((gradients.size() + kPiece - 1) / kPiece);
-  pool_.run(squares.size(), [&](std::size_t i) {
-    const float* g = gradients.data() + i * kPiece;
-    squares[i] =
-        static_cast<double>(ops_.dot(g, g, std::min(kPiece, gradients.size() - i * kPiece)));
-  });
-  double norm = 0;
-  for (const double s : squares) norm += s;
+double Optimizer::step(std::vector<float>& parameters, std::vector<float>& gradients, double rate) {
+  for (const Run& run : runs_) {
+    if (run.shared) ranks_.sum_at(run.rank, std::span(gradients).subspan(run.at, run.count));
+  }
+  double norm = squared_norm(gradients);
+  ranks_.sum({&norm, 1});
   norm = std::sqrt(norm);
   if (!std::isfinite(norm)) return norm;
 
@@ -138,9 +217,14 @@ double Optimizer::step(std::vector<float>& parameters, const std::vector<float>&
     }
     AdamWStep<float> own = adam;
     own.decay = static_cast<float>(piece.decay);
-    ops_.adamw(p, g, state_.first.data() + piece.at, state_.second.data() + piece.second, own,
+    ops_.adamw(p, g, state_.first.data() + piece.first, state_.second.data() + piece.second, own,
                piece.rows * piece.cols);
   });
+  for (const Run& run : runs_) {
+    if (!run.shared) continue;
+    const auto numbers = std::span(parameters).subspan(run.at, run.count);
+    ranks_.broadcast(run.rank, std::as_writable_bytes(numbers));
+  }
   return norm;
 }
 

@@ -1,7 +1,10 @@
 #include "train/run_state.h"
 
 #include <algorithm>
+#include <array>
 #include <charconv>
+#include <functional>
+#include <iterator>
 #include <map>
 #include <span>
 #include <string>
@@ -66,7 +69,68 @@ void append_values(std::span<const float> values, DType dtype, SafetensorsWriter
   writer.append(std::as_bytes(std::span<const bf16>(rounded)));
 }
 
-void write_model(const RunConfig& config, const Model<float>& model, const OutputFolder& out) {
+/// An array of a checkpoint, and what this rank has of it.
+struct StateArray {
+  Placement placement;
+  std::vector<float>* own;
+
+  std::size_t size() const { return placement.back().whole + placement.back().count; }
+};
+
+constexpr const char* kParameters = "parameters";
+
+/// The tensors of the state file, by name.
+std::map<std::string, StateArray> state_arrays(const RunState& state) {
+  const auto everywhere = [](std::vector<float>& values) -> StateArray {
+    return {{{Segment::kEverywhere, 0, 0, values.size()}}, &values};
+  };
+  return {{"first_moments", {state.optimizer.first_placement(), &state.optimizer.state().first}},
+          {"second_moments", {state.optimizer.second_placement(), &state.optimizer.state().second}},
+          {"balancer_first_moments", everywhere(state.balancer.state().first)},
+          {"balancer_second_moments", everywhere(state.balancer.state().second)},
+          {kParameters, {state.model.placement(), &state.model.parameters()}}};
+}
+
+/// What all ranks have together, for rank 0 to write: it asks, in the order of its files, and the
+/// others answer until it has everything.
+class Collector {
+ public:
+  explicit Collector(const RunState& state) : ranks_(state.ranks), arrays_(state_arrays(state)) {}
+
+  using Sink = std::function<void(std::span<const float>)>;
+  /// Of rank 0.
+  void fetch(const std::string& name, std::size_t begin, std::size_t end, const Sink& sink) const {
+    const auto array = arrays_.find(name);
+    tell({static_cast<std::uint64_t>(std::distance(arrays_.begin(), array)), begin, end});
+    collect(ranks_, array->second.placement, *array->second.own, begin, end, sink);
+  }
+  void finish() const { tell({arrays_.size(), 0, 0}); }
+
+  /// Of the others.
+  void answer() const {
+    for (;;) {
+      Question question{};
+      ranks_.broadcast(0, std::as_writable_bytes(std::span(question)));
+      const auto [index, begin, end] = question;
+      if (index == arrays_.size()) return;
+      const StateArray& array = std::next(arrays_.begin(), static_cast<long>(index))->second;
+      collect(ranks_, array.placement, *array.own, begin, end, {});
+    }
+  }
+
+ private:
+  using Question = std::array<std::uint64_t, 3>;  // array, begin, end
+
+  void tell(Question question) const {
+    ranks_.broadcast(0, std::as_writable_bytes(std::span(question)));
+  }
+
+  Communicator& ranks_;
+  std::map<std::string, StateArray> arrays_;
+};
+
+void write_model(const RunConfig& config, const Model<float>& model, const Collector& collector,
+                 const OutputFolder& out) {
   std::vector<TensorSpec> specs;
   std::unordered_map<std::string, const TensorInfo*> by_name;
   for (const TensorInfo& t : model.layout()) {
@@ -76,7 +140,9 @@ void write_model(const RunConfig& config, const Model<float>& model, const Outpu
   out.write_tensors(
       specs, kDefaultShardBytes, [&](const TensorSpec& spec, SafetensorsWriter& writer) {
         const TensorInfo& t = *by_name.at(spec.name);
-        append_values({model.parameters().data() + t.offset, t.elements}, spec.dtype, writer);
+        collector.fetch(
+            kParameters, t.offset, t.offset + t.elements,
+            [&](std::span<const float> values) { append_values(values, spec.dtype, writer); });
       });
   const bool wide = config.checkpoints.dtype == DType::f32;
   const Json json = native_config_json(model.config(), wide ? "float32" : "bfloat16");
@@ -84,16 +150,8 @@ void write_model(const RunConfig& config, const Model<float>& model, const Outpu
   write_file(out.staging() / "config.json", json.dump(2) + "\n");
 }
 
-/// The tensors of the state file, by name.
-std::map<std::string, std::vector<float>*> state_tensors(const RunState& state) {
-  return {{"first_moments", &state.optimizer.state().first},
-          {"second_moments", &state.optimizer.state().second},
-          {"balancer_first_moments", &state.balancer.state().first},
-          {"balancer_second_moments", &state.balancer.state().second},
-          {"parameters", &state.model.parameters()}};
-}
-
-void write_state(std::uint64_t step, const RunState& state, const fs::path& path) {
+void write_state(std::uint64_t step, const RunState& state, const Collector& collector,
+                 const fs::path& path) {
   const Loader::Position& at = state.loader.position();
   const Json json = {
       {"step", step},
@@ -102,12 +160,13 @@ void write_state(std::uint64_t step, const RunState& state, const fs::path& path
       {"data",
        {{"examples", at.examples}, {"rows", at.rows}, {"window", at.window}, {"batch", at.batch}}}};
   std::vector<TensorSpec> specs;
-  for (const auto& [name, values] : state_tensors(state)) {
-    specs.push_back({name, DType::f32, {values->size()}});
+  for (const auto& [name, array] : state_arrays(state)) {
+    specs.push_back({name, DType::f32, {array.size()}});
   }
   SafetensorsWriter writer(path, specs, {{"zaya_training_state", json.dump()}});
   for (const TensorSpec& spec : writer.tensors()) {
-    writer.append(std::as_bytes(std::span(*state_tensors(state).at(spec.name))));
+    collector.fetch(spec.name, 0, spec.shape[0],
+                    [&](std::span<const float> values) { writer.append(std::as_bytes(values)); });
   }
   writer.commit();
 }
@@ -130,13 +189,25 @@ void remove_old(const RunConfig& config) {
 }  // namespace
 
 void save_run(const RunConfig& config, std::uint64_t step, const RunState& state) {
+  const Collector collector(state);
+  // Nobody goes on, or ends, before it is written.
+  const auto wait = [&] {
+    double nothing = 0;
+    state.ranks.sum({&nothing, 1});
+  };
+  if (state.ranks.rank() != 0) {
+    collector.answer();
+    wait();
+    return;
+  }
   const fs::path folder = step_folder(config.out, step);
   const fs::path part = config.out / fmt::format(".{}.part", folder.filename().string());
   std::error_code error;
   fs::remove_all(part, error);  // of a run that was killed
   OutputFolder out(part);
-  write_model(config, state.model, out);
-  write_state(step, state, out.staging() / kStateFile);
+  write_model(config, state.model, collector, out);
+  write_state(step, state, collector, out.staging() / kStateFile);
+  collector.finish();
   out.commit();
   sync_folder(part);
   fs::remove_all(folder, error);
@@ -144,6 +215,7 @@ void save_run(const RunConfig& config, std::uint64_t step, const RunState& state
   if (error) throw Error({.where = folder.string(), .what = "cannot write: " + error.message()});
   sync_folder(config.out);
   remove_old(config);
+  wait();
 }
 
 std::optional<SavedRun> latest_run(const fs::path& out) {
@@ -161,16 +233,15 @@ void load_run(const SavedRun& saved, const RunState& state) {
   }
   const Json json = parse_json(text->second, where);
   const JsonView view(json, where);
-  for (const auto& [name, values] : state_tensors(state)) {
-    const std::vector<float> stored = to_floats(file.tensor(name));
-    if (stored.size() != values->size()) {
+  for (const auto& [name, array] : state_arrays(state)) {
+    const TensorView& stored = file.tensor(name);
+    if (stored.elements() != array.size()) {
       throw Error({.where = where,
                    .what = fmt::format("'{}' is of another model or optimiser", name),
-                   .expected = fmt::format("{} numbers", values->size()),
-                   .found = fmt::format("{}", stored.size())});
+                   .expected = fmt::format("{} numbers", array.size()),
+                   .found = fmt::format("{}", stored.elements())});
     }
-    // In place: the model's tensors point into its arena.
-    std::copy(stored.begin(), stored.end(), values->begin());
+    take_part(stored, array.placement, state.ranks.rank(), *array.own);
   }
   constexpr std::int64_t kMany = std::int64_t{1} << 60;
   const auto count = [&](const JsonView& from, const char* key) {

@@ -19,6 +19,8 @@ struct TensorInfo {
   std::size_t elements = 0;
 
   bool balancing() const { return name.ends_with(".balancing_biases"); }
+  /// A stack of experts' matrices.
+  bool experts() const { return name.find(".mlp.experts.") != std::string::npos; }
 };
 
 template <class T>

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
+#include <span>
 #include <string>
 #include <system_error>
 #include <utility>
@@ -56,9 +57,16 @@ Json log_line(const StepReport& report) {
 
 }  // namespace
 
-Trainer::Trainer(RunConfig config, const Kernels& kernels, ThreadPool& pool)
-    : config_(std::move(config)), pool_(pool) {
-  const auto saved = latest_run(config_.out);
+Trainer::Trainer(RunConfig config, const Kernels& kernels, ThreadPool& pool, Communicator& ranks)
+    : config_(std::move(config)), pool_(pool), ranks_(ranks) {
+  if (config_.accumulate < ranks_.size()) {
+    throw Error({.where = "accumulate",
+                 .what = "a step has fewer batches than there are processes",
+                 .expected = fmt::format("at least {}, with smaller batch_rows for the same step",
+                                         ranks_.size()),
+                 .found = std::to_string(config_.accumulate)});
+  }
+  const auto saved = newest();
   const Checkpoint checkpoint = Checkpoint::open(saved ? saved->folder : config_.model);
   ModelConfig model = checkpoint.config();
   if (config_.rope_theta) model.rope.theta = *config_.rope_theta;
@@ -71,8 +79,8 @@ Trainer::Trainer(RunConfig config, const Kernels& kernels, ThreadPool& pool)
          .found = std::to_string(config_.context)});
   }
   model_ = std::make_unique<Model<float>>(model, config_.options, kernels, config_.precision, pool);
-  optimizer_ = std::make_unique<Optimizer>(config_.optimizer, model_->layout(), kernels,
-                                           config_.precision, pool);
+  optimizer_ = std::make_unique<Optimizer>(config_.optimizer, model_->layout(), model_->placement(),
+                                           kernels, config_.precision, pool, ranks_);
   balancer_ =
       std::make_unique<Balancer>(config_.balancing, model.layers, model.experts, model.classes());
   loader_ = std::make_unique<Loader>(config_.loader());
@@ -85,6 +93,25 @@ Trainer::Trainer(RunConfig config, const Kernels& kernels, ThreadPool& pool)
   } else {
     model_->load(checkpoint);
   }
+}
+
+/// The newest checkpoint, as rank 0 sees it.
+std::optional<SavedRun> Trainer::newest() {
+  auto saved = latest_run(config_.out);
+  std::uint64_t step = saved ? saved->step : 0;
+  ranks_.broadcast(0, std::as_writable_bytes(std::span(&step, 1)));
+  if (step != (saved ? saved->step : 0)) {
+    throw Error({.where = config_.out.string(),
+                 .what = "is not the same folder for all processes",
+                 .expected = fmt::format("the checkpoint of step {}", step)});
+  }
+  return saved;
+}
+
+bool Trainer::all_go_on(bool go_on) {
+  double stopping = go_on ? 0 : 1;
+  ranks_.sum({&stopping, 1});
+  return stopping == 0;
 }
 
 StepReport Trainer::train_step() {
@@ -103,11 +130,12 @@ StepReport Trainer::train_step() {
   });
   for (auto& load : model_->loads()) std::fill(load.begin(), load.end(), 0);
   const auto targets = static_cast<double>(report.targets);
-  for (const PackedBatch& batch : batches) {
+  for (std::size_t i = ranks_.rank(); i < batches.size(); i += ranks_.size()) {
     report.loss += model_->forward_backward(
-        batch, static_cast<float>(1 / targets),
-        static_cast<float>(batch.rows()) / static_cast<float>(report.rows));
+        batches[i], static_cast<float>(1 / targets),
+        static_cast<float>(batches[i].rows()) / static_cast<float>(report.rows));
   }
+  ranks_.sum({&report.loss, 1});
   report.loss /= targets;
   report.rate = config_.schedule.rate(step_);
   report.norm = std::isfinite(report.loss)
@@ -119,6 +147,7 @@ StepReport Trainer::train_step() {
                                                     : "the loss is no finite number",
                  .expected = "a lower learning rate, perhaps"});
   }
+  sum_loads();
   balancer_->update(model_->loads(), biases_);
   const std::size_t experts = model_->config().experts;
   for (const auto& load : model_->loads()) {
@@ -129,16 +158,29 @@ StepReport Trainer::train_step() {
   return report;
 }
 
+/// Over ranks. Counts of rows are exact as doubles.
+void Trainer::sum_loads() {
+  std::vector<double> counts;
+  for (const auto& load : model_->loads()) counts.insert(counts.end(), load.begin(), load.end());
+  ranks_.sum(counts);
+  auto count = counts.begin();
+  for (auto& load : model_->loads()) {
+    for (std::uint64_t& rows : load) rows = static_cast<std::uint64_t>(*count++);
+  }
+}
+
 double Trainer::evaluate() {
   Loader loader(config_.evaluation_loader());
   double loss = 0;
   std::size_t targets = 0;
-  for (std::size_t rows = 0; rows < config_.evaluation.rows;) {
+  std::size_t rows = 0;
+  for (std::size_t i = 0; rows < config_.evaluation.rows; ++i) {
     const PackedBatch batch = loader.next();
-    loss += model_->evaluate(batch);
+    if (i % ranks_.size() == ranks_.rank()) loss += model_->evaluate(batch);
     targets += batch.target_count();
     rows += batch.rows();
   }
+  ranks_.sum({&loss, 1});
   return loss / static_cast<double>(targets);
 }
 
@@ -147,6 +189,7 @@ void Trainer::save() {
 }
 
 void Trainer::open_log() {
+  if (ranks_.rank() != 0) return;
   std::error_code error;
   fs::create_directories(config_.out, error);
   const fs::path path = config_.out / kLog;
@@ -164,8 +207,8 @@ bool Trainer::run(const std::function<bool(const StepReport&)>& report) {
     if (config_.evaluation.every != 0 && (due(config_.evaluation.every) || last)) {
       done.evaluation = evaluate();
     }
-    log_ << log_line(done).dump() << std::endl;
-    const bool go_on = report(done);
+    if (ranks_.rank() == 0) log_ << log_line(done).dump() << std::endl;
+    const bool go_on = all_go_on(report(done));
     if (due(config_.checkpoints.every) || last || !go_on) save();
     if (!go_on) return last;
   }

@@ -29,9 +29,14 @@ struct StepReport {
 };
 
 /// A run: begins at the model of its config, or goes on from its newest checkpoint.
+///
+/// On several ranks each computes some of a step's batches, and everything that is reported is of
+/// all of them: the run is the same for any number of ranks, within rounding.
 class Trainer {
  public:
-  Trainer(RunConfig config, const Kernels& kernels, ThreadPool& pool);
+  /// Throws Error when a step has fewer batches than there are ranks.
+  Trainer(RunConfig config, const Kernels& kernels, ThreadPool& pool,
+          Communicator& ranks = alone());
 
   const RunConfig& config() const { return config_; }
   Model<float>& model() { return *model_; }
@@ -46,16 +51,20 @@ class Trainer {
   void save();
 
   /// Steps to the end: saves and evaluates as the config says, appends one line a step to
-  /// out/log.jsonl, calls `report`; when that returns false, saves and returns early. Returns
-  /// whether the run is complete.
+  /// out/log.jsonl, calls `report`; when that returns false, on any rank, saves and returns early.
+  /// Returns whether the run is complete.
   bool run(const std::function<bool(const StepReport&)>& report);
 
  private:
-  RunState state() { return {*model_, *optimizer_, *balancer_, *loader_}; }
+  RunState state() { return {*model_, *optimizer_, *balancer_, *loader_, ranks_}; }
+  std::optional<SavedRun> newest();
+  bool all_go_on(bool go_on);
+  void sum_loads();
   void open_log();
 
   RunConfig config_;
   ThreadPool& pool_;
+  Communicator& ranks_;
   std::unique_ptr<Model<float>> model_;
   std::unique_ptr<Optimizer> optimizer_;
   std::unique_ptr<Balancer> balancer_;

@@ -3,7 +3,6 @@
 #include <csignal>
 #include <cstdlib>
 #include <filesystem>
-#include <sstream>
 #include <string>
 #include <thread>
 #include <vector>
@@ -14,79 +13,13 @@
 #include <sys/wait.h>
 
 #include "base/file.h"
-#include "base/json.h"
 #include "base/random.h"
-#include "tests/cli/demo_model.h"
-#include "tests/cli/run.h"
+#include "tests/cli/train_runs.h"
 
 namespace zaya {
 namespace {
 
 namespace fs = std::filesystem;
-
-class TrainCommand : public testing::Test {
- protected:
-  void SetUp() override {
-    folder_ = fs::path(testing::TempDir()) / ("zaya-train-" + std::to_string(::getpid()));
-    fs::remove_all(folder_);
-    fs::create_directories(folder_);
-    std::string lines;
-    for (int i = 0; i < 120; ++i) {
-      const Json question = {{"role", "user"},
-                             {"content", "Which number follows " + std::to_string(i) + "?"}};
-      const Json answer = {{"role", "assistant"},
-                           {"content", "<think>\none more\n</think>\n\n" + std::to_string(i + 1)}};
-      lines += Json({{"messages", {question, answer}}}).dump() + "\n";
-      lines +=
-          Json({{"text", "the number " + std::to_string(i) + " and the other numbers"}}).dump() +
-          "\n";
-    }
-    write_file(folder_ / "data.jsonl", lines);
-    const RunResult r =
-        run({"prepare", in("data.jsonl"), "--model", demo_model(), "-o", in("data"), "--json"});
-    ASSERT_EQ(r.exit_code, 0) << r.err;
-    counts_ = parse_json(r.out, "prepare");
-  }
-  void TearDown() override { fs::remove_all(folder_); }
-
-  std::string in(const std::string& name) const { return (folder_ / name).string(); }
-
-  Json config(const std::string& out) const {
-    return {{"model", demo_model()},
-            {"out", out},
-            {"steps", 24},
-            {"data", {{{"path", "data"}}}},
-            {"context", 64},
-            {"batch_rows", 256},
-            {"optimizer", {{"rate", 0.003}, {"warmup", 4}}},
-            {"checkpoints", {{"every", 3}}}};
-  }
-  std::string write_config(const std::string& name, const Json& json) const {
-    write_file(folder_ / name, json.dump());
-    return in(name);
-  }
-
-  /// Steps, losses and norms in a log.
-  std::vector<Json> log(const std::string& out) const {
-    std::vector<Json> lines;
-    std::error_code ignored;
-    if (!fs::exists(folder_ / out / "log.jsonl", ignored)) return lines;
-    std::istringstream text(read_file(folder_ / out / "log.jsonl"));
-    for (std::string line; std::getline(text, line);) {
-      try {
-        Json json = parse_json(line, "log");
-        json.erase("seconds");
-        lines.push_back(std::move(json));
-      } catch (const std::exception&) {
-        break;  // a line that is being written
-      }
-    }
-    return lines;
-  }
-
-  fs::path folder_;
-  Json counts_;
-};
 
 TEST_F(TrainCommand, PreparesTrainsAndGenerates) {
   EXPECT_EQ(counts_["examples"], 240);
