@@ -10,6 +10,7 @@
 
 #include <fmt/format.h>
 
+#include "checkpoint/adapter_modules.h"
 #include "checkpoint/layout.h"
 #include "zaya/error.h"
 
@@ -18,39 +19,10 @@ namespace {
 
 constexpr std::uint64_t kMaxConfig = 256U << 10;
 constexpr std::string_view kPrefix = "base_model.model.";
-constexpr std::string_view kSuffix = ".lora_A.weight";  // and the same with B
 
 constexpr std::array<const char*, kProjections> kNames{
     "self_attn.qkv_proj.q_proj", "self_attn.qkv_proj.k_proj", "self_attn.qkv_proj.v_proj_current",
     "self_attn.qkv_proj.v_proj_delayed", "self_attn.o_proj"};
-
-/// A projection of the model.
-struct Module {
-  std::size_t layer = 0;
-  Projection projection = Projection::q;
-  std::size_t out = 0;
-  std::size_t in = 0;
-  std::string name;  ///< in one of the layouts
-};
-
-std::vector<Module> modules_of(const ModelConfig& model, Layout layout) {
-  std::map<std::string, StoredTensor> by_native;
-  for (StoredTensor& t : tensor_table(model, layout)) {
-    if (t.parts.size() == 1) by_native.emplace(t.parts.front(), std::move(t));
-  }
-  std::vector<Module> out;
-  for (std::size_t i = 0; i < model.layers; ++i) {
-    for (std::size_t p = 0; p < kProjections; ++p) {
-      const StoredTensor& t = by_native.at(fmt::format("model.layers.{}.{}.weight", i, kNames[p]));
-      out.push_back({.layer = i,
-                     .projection = static_cast<Projection>(p),
-                     .out = t.shape[0],
-                     .in = t.shape[1],
-                     .name = t.name.substr(0, t.name.size() - std::string_view(".weight").size())});
-    }
-  }
-  return out;
-}
 
 class Finder {
  public:
@@ -59,29 +31,30 @@ class Finder {
       : config_(config), tensors_(tensors), where_(where) {}
 
   /// Tensors whose module is one of those.
-  std::size_t known(const std::vector<Module>& modules) const {
+  std::size_t known(const std::vector<AdapterModule>& modules) const {
     std::size_t n = 0;
-    for (const Module& m : modules) {
-      for (const char half : {'A', 'B'}) n += tensors_.count(name_of(m, half));
+    for (const AdapterModule& m : modules) {
+      for (const char half : {'A', 'B'}) n += tensors_.count(m.tensor_name(half));
     }
     return n;
   }
 
-  std::vector<AdapterPair> take(const std::vector<Module>& modules) const {
+  std::vector<AdapterPair> take(const std::vector<AdapterModule>& modules) const {
     std::vector<AdapterPair> out;
-    for (const Module& module : modules) {
-      const auto a = tensors_.find(name_of(module, 'A'));
-      const auto b = tensors_.find(name_of(module, 'B'));
+    for (const AdapterModule& module : modules) {
+      const auto a = tensors_.find(module.tensor_name('A'));
+      const auto b = tensors_.find(module.tensor_name('B'));
       const bool have_a = a != tensors_.end();
       const bool have_b = b != tensors_.end();
       const AdapterConfig::Target target = config_.target(module.name);
       if (!have_a && !have_b) {
         if (target == AdapterConfig::Target::yes) {
-          fail(name_of(module, 'A'), "tensor is missing, and the config names its module");
+          fail(module.tensor_name('A'), "tensor is missing, and the config names its module");
         }
         continue;
       }
-      if (!have_a || !have_b) fail(name_of(module, have_a ? 'B' : 'A'), "half a pair is missing");
+      if (!have_a || !have_b)
+        fail(module.tensor_name(have_a ? 'B' : 'A'), "half a pair is missing");
       if (target == AdapterConfig::Target::no) {
         fail(a->first, "the config does not name this module");
       }
@@ -98,10 +71,10 @@ class Finder {
   }
 
   /// Throws for the first tensor that is in none of the modules.
-  [[noreturn]] void refuse_unknown(const std::vector<Module>& modules) const {
+  [[noreturn]] void refuse_unknown(const std::vector<AdapterModule>& modules) const {
     std::map<std::string, int> names;
-    for (const Module& m : modules) {
-      for (const char half : {'A', 'B'}) names[name_of(m, half)] = 0;
+    for (const AdapterModule& m : modules) {
+      for (const char half : {'A', 'B'}) names[m.tensor_name(half)] = 0;
     }
     for (const auto& [name, view] : tensors_) {
       if (!names.contains(name)) fail(name, problem_of(name), kExpected);
@@ -111,12 +84,6 @@ class Finder {
 
  private:
   static constexpr const char* kExpected = "lora_A and lora_B of q, k, v and o projections only";
-
-  static std::string name_of(const Module& module, char half) {
-    std::string name = fmt::format("{}{}{}", kPrefix, module.name, kSuffix);
-    name[name.size() - kSuffix.size() + std::string_view(".lora_").size()] = half;
-    return name;
-  }
 
   static std::string problem_of(const std::string& name) {
     const auto has = [&](std::string_view part) { return name.find(part) != std::string::npos; };
@@ -174,18 +141,41 @@ SafetensorsFile open_tensors(const std::filesystem::path& folder) {
 
 }  // namespace
 
+std::string AdapterModule::tensor_name(char half) const {
+  return fmt::format("{}{}.lora_{}.weight", kPrefix, name, half);
+}
+
+std::vector<AdapterModule> adapter_modules(const ModelConfig& model, Layout layout) {
+  std::map<std::string, StoredTensor> by_native;
+  for (StoredTensor& t : tensor_table(model, layout)) {
+    if (t.parts.size() == 1) by_native.emplace(t.parts.front(), std::move(t));
+  }
+  std::vector<AdapterModule> out;
+  for (std::size_t i = 0; i < model.layers; ++i) {
+    for (std::size_t p = 0; p < kProjections; ++p) {
+      const StoredTensor& t = by_native.at(fmt::format("model.layers.{}.{}.weight", i, kNames[p]));
+      out.push_back({.layer = i,
+                     .projection = static_cast<Projection>(p),
+                     .out = t.shape[0],
+                     .in = t.shape[1],
+                     .name = t.name.substr(0, t.name.size() - std::string_view(".weight").size())});
+    }
+  }
+  return out;
+}
+
 std::vector<AdapterPair> find_adapter_pairs(const AdapterConfig& config, const ModelConfig& model,
                                             Layout own,
                                             const std::map<std::string, TensorView>& tensors,
                                             const std::string& where) {
   const Finder finder(config, tensors, where);
-  const std::vector<Module> native = modules_of(model, Layout::native);
-  const std::vector<Module> legacy = modules_of(model, Layout::legacy);
+  const std::vector<AdapterModule> native = adapter_modules(model, Layout::native);
+  const std::vector<AdapterModule> legacy = adapter_modules(model, Layout::legacy);
   const auto& [first, second] =
       own == Layout::native ? std::tie(native, legacy) : std::tie(legacy, native);
   const std::size_t in_first = finder.known(first);
   const std::size_t in_second = finder.known(second);
-  const std::vector<Module>& modules = in_first >= in_second ? first : second;
+  const std::vector<AdapterModule>& modules = in_first >= in_second ? first : second;
   if (tensors.empty() || std::max(in_first, in_second) != tensors.size()) {
     finder.refuse_unknown(modules);
   }

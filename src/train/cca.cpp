@@ -34,6 +34,11 @@ Cca<T>::Cca(const ModelConfig& config, std::size_t layer)
       q_width_(config.q_width()),
       kv_width_(config.kv_width()),
       width_(config.conv_width() + config.kv_width()),
+      inward_{{{Projection::q, 0, q_width_},
+               {Projection::k, q_width_, kv_width_},
+               {Projection::v_current, config.conv_width(), kv_width_ / 2},
+               {Projection::v_delayed, config.conv_width() + kv_width_ / 2, kv_width_ / 2}}},
+      outward_{{{Projection::o, 0, config.hidden}}},
       attention_{shape_, config.sliding[layer] ? config.window : 0} {}
 
 /// Of a head's normed vector: sqrt(d), times the temperature for a key.
@@ -104,6 +109,7 @@ void Cca<T>::forward(Context<T>& context, const LayerTensors<const T>& w, const 
   const Gemm<T> project =
       linear<T>({n, hidden_}, w.qkv, {a.qkv.data(), width_}, rows, hidden_, width_);
   context.multiply({&project, 1});
+  lora_forward(context, w.lora, inward_, {n, hidden_}, rows, hidden_, {a.qkv.data(), width_});
   mix(context, w, batch, a, s);
 
   a.query.resize(rows * q_width_);
@@ -151,6 +157,8 @@ void Cca<T>::forward(Context<T>& context, const LayerTensors<const T>& w, const 
   const Gemm<T> merge =
       linear<T>({a.joined.data(), q_width_}, w.o, {out, hidden_}, rows, q_width_, hidden_);
   context.multiply({&merge, 1});
+  lora_forward(context, w.lora, outward_, {a.joined.data(), q_width_}, rows, q_width_,
+               {out, hidden_});
 }
 
 /// From dmixed: the gradients of both convolutions, and dqkv of q and k.
@@ -184,7 +192,7 @@ void Cca<T>::mix_backward(Context<T>& context, const LayerTensors<const T>& w,
     const std::size_t at = h * d * 2 * d;
     grouped.push_back(linear_input<T>(
         ds, w.grouped + at, {s.dconv.data() + h * 2 * d, 2 * channels}, rows, 2 * d, d, false));
-    grouped.push_back(linear_weight<T>(u, ds, dw.grouped + at, rows, 2 * d, d));
+    grouped.push_back(linear_weight<T>(u, ds, part_of(dw.grouped, at), rows, 2 * d, d));
   }
   context.multiply(grouped);
   context.sum_rows(rows, channels, dw.grouped_bias,
@@ -204,6 +212,7 @@ void Cca<T>::mix_backward(Context<T>& context, const LayerTensors<const T>& w,
                                              channels);
             });
       });
+  if (dw.depthwise == nullptr) return;
   for (std::size_t c = 0; c < channels; ++c) {
     dw.depthwise[2 * c] += sums[c];
     dw.depthwise[2 * c + 1] += sums[channels + c];
@@ -226,6 +235,8 @@ void Cca<T>::backward(Context<T>& context, const LayerTensors<const T>& w,
                              linear_weight<T>({a.joined.data(), q_width_}, {dout, hidden_}, dw.o,
                                               rows, q_width_, hidden_)};
   context.multiply(outward);
+  lora_backward(context, w.lora, dw.lora, outward_, {a.joined.data(), q_width_}, rows, q_width_,
+                {dout, hidden_}, {s.djoined.data(), q_width_});
   s.doutput.resize(rows * q_width_);
   context.each_rows(rows, [&](std::size_t begin, std::size_t end) {
     for (std::size_t row = begin; row < end; ++row) {
@@ -281,6 +292,8 @@ void Cca<T>::backward(Context<T>& context, const LayerTensors<const T>& w,
       linear_input<T>({s.dqkv.data(), width_}, w.qkv, {dn, hidden_}, rows, hidden_, width_, false),
       linear_weight<T>({n, hidden_}, {s.dqkv.data(), width_}, dw.qkv, rows, hidden_, width_)};
   context.multiply(inward);
+  lora_backward(context, w.lora, dw.lora, inward_, {n, hidden_}, rows, hidden_,
+                {s.dqkv.data(), width_}, {dn, hidden_});
 }
 
 template struct Rotary<float>;

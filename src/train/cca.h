@@ -1,5 +1,6 @@
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <vector>
 
@@ -7,6 +8,7 @@
 #include "train/attention.h"
 #include "train/batch.h"
 #include "train/context.h"
+#include "train/lora.h"
 #include "train/tensors.h"
 
 namespace zaya::train {
@@ -88,7 +90,9 @@ class Cca {
   std::vector<T> no_bias_;  ///< [C] zeros: what stands in where there are no convolutions
   std::size_t q_width_;
   std::size_t kv_width_;
-  std::size_t width_;  ///< P
+  std::size_t width_;                   ///< P
+  std::array<LoraColumns, 4> inward_;   ///< of qkv
+  std::array<LoraColumns, 1> outward_;  ///< of what attention gives
   Attention<T> attention_;
 };
 

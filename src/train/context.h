@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <iterator>
 #include <span>
 #include <vector>
 
@@ -22,8 +23,16 @@ class Context {
   const Ops<T>& ops;
   ThreadPool& pool;
 
-  /// Products shared out to all threads.
+  /// Products shared out to all threads. Those into null, the gradients of what is not trained, are
+  /// left out.
   void multiply(std::span<const Gemm<T>> products) {
+    const auto wanted = [](const Gemm<T>& product) { return product.c != nullptr; };
+    if (!std::all_of(products.begin(), products.end(), wanted)) {
+      std::vector<Gemm<T>> rest;
+      std::copy_if(products.begin(), products.end(), std::back_inserter(rest), wanted);
+      multiply(rest);
+      return;
+    }
     if constexpr (std::is_same_v<T, float>) {
       gemm_.run(pool, products);
     } else {
@@ -46,7 +55,8 @@ class Context {
              [&](std::size_t i) { f(i * kPiece, std::min(rows, (i + 1) * kPiece)); });
   }
 
-  /// out [width] += the sums that f(begin, end, sums) adds up, which start at 0.
+  /// out [width] += the sums that f(begin, end, sums) adds up, which start at 0. Where out is null,
+  /// f runs for its other results.
   template <class F>
   void sum_rows(std::size_t rows, std::size_t width, T* out, F&& f) {
     const std::size_t pieces = (rows + kPiece - 1) / kPiece;
@@ -54,6 +64,7 @@ class Context {
     pool.run(pieces, [&](std::size_t i) {
       f(i * kPiece, std::min(rows, (i + 1) * kPiece), partial_.data() + i * width);
     });
+    if (out == nullptr) return;
     for (std::size_t i = 0; i < pieces; ++i) ops.add_row(partial_.data() + i * width, out, width);
   }
 
@@ -63,6 +74,12 @@ class Context {
   GemmRunner gemm_;
   std::vector<T> partial_;
 };
+
+/// Numbers from `at` on, of null too.
+template <class T>
+T* part_of(T* numbers, std::size_t at) {
+  return numbers != nullptr ? numbers + at : nullptr;
+}
 
 /// y = x W^T: [rows, in] to [rows, out], w [out, in].
 template <class T>

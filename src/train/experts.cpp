@@ -110,12 +110,12 @@ void Experts<T>::backward(Context<T>& context, const LayerTensors<const T>& w,
                                    {dactivation_.data() + at * width_, width_}, n, width_, hidden_,
                                    false));
     down.push_back(linear_weight<T>({a.activation.data() + at * width_, width_}, dy,
-                                    dw.down + down_at, n, width_, hidden_));
+                                    part_of(dw.down, down_at), n, width_, hidden_));
     const Rows<const T> dgu{dgate_up_.data() + at * 2 * width_, 2 * width_};
     const std::size_t up_at = e * 2 * width_ * hidden_;
     up.push_back(linear_input<T>(dgu, w.gate_up + up_at, {dsorted_.data() + at * hidden_, hidden_},
                                  n, hidden_, 2 * width_, false));
-    up.push_back(linear_weight<T>(x, dgu, dw.gate_up + up_at, n, hidden_, 2 * width_));
+    up.push_back(linear_weight<T>(x, dgu, part_of(dw.gate_up, up_at), n, hidden_, 2 * width_));
   }
   context.multiply(down);
   context.each_rows(used, [&](std::size_t i, std::size_t end) {

@@ -11,18 +11,16 @@
 namespace zaya::train {
 
 template <class T>
-Model<T>::Model(ModelConfig config, ModelOptions options, const Kernels& kernels, GemmKind kind,
-                ThreadPool& pool)
+Model<T>::Model(ModelConfig config, std::vector<TensorInfo> layout, ModelOptions options,
+                const Kernels& kernels, GemmKind kind, ThreadPool& pool)
     : config_(std::move(config)),
       options_(options),
-      layout_(arena_layout(config_)),
+      layout_(std::move(layout)),
       parameters_(arena_size(layout_)),
       gradients_(parameters_.size()),
-      tensors_(bind_tensors<T>(config_, layout_, parameters_.data())),
-      constants_(bind_tensors<const T>(config_, layout_, parameters_.data())),
-      d_(bind_tensors<T>(config_, layout_, gradients_.data())),
       context_(kernels, kind, pool),
       head_(config_),
+      frozen_head_(config_),
       stream_(config_.layers + 1),
       states_(config_.layers),
       activations_(options.recompute ? 1 : config_.layers),
@@ -30,6 +28,29 @@ Model<T>::Model(ModelConfig config, ModelOptions options, const Kernels& kernels
   for (std::size_t i = 0; i < config_.layers; ++i) {
     layers_.push_back({Cca<T>(config_, i), Router<T>(config_), Experts<T>(config_)});
   }
+}
+
+template <class T>
+Model<T>::Model(ModelConfig config, ModelOptions options, const Kernels& kernels, GemmKind kind,
+                ThreadPool& pool)
+    : Model(config, arena_layout(config), options, kernels, kind, pool) {
+  tensors_ = bind_tensors<T>(config_, layout_, parameters_.data());
+  constants_ = bind_tensors<const T>(config_, layout_, parameters_.data());
+  d_ = bind_tensors<T>(config_, layout_, gradients_.data());
+}
+
+template <class T>
+Model<T>::Model(std::shared_ptr<const Checkpoint> base, const LoraOptions& lora, std::uint64_t seed,
+                ModelOptions options, const Kernels& kernels, GemmKind kind, ThreadPool& pool)
+    : Model(base->config(), lora_layout(lora, base->config(), base->config_file().layout), options,
+            kernels, kind, pool) {
+  base_ = std::make_unique<FrozenBase<T>>(std::move(base), kernels, pool);
+  constants_ = base_->vectors();
+  lora_ = bind_lora<const T>(lora, config_, layout_, parameters_.data());
+  const auto gradients = bind_lora<T>(lora, config_, layout_, gradients_.data());
+  d_.layers.resize(config_.layers);
+  for (std::size_t i = 0; i < config_.layers; ++i) d_.layers[i].lora = gradients[i];
+  begin_lora(layout_, seed, parameters_.data());
 }
 
 template <class T>
@@ -55,9 +76,14 @@ void Model<T>::embed(const PackedBatch& batch) {
   stream_[0].resize(batch.rows() * width);
   context_.each_rows(batch.rows(), [&](std::size_t begin, std::size_t end) {
     for (std::size_t r = begin; r < end; ++r) {
-      const T* e = constants_.embedding + static_cast<std::size_t>(batch.tokens[r]) * width;
-      context_.ops.scale_input(e, constants_.input_scale, constants_.input_bias,
-                               stream_[0].data() + r * width, width);
+      T* x = stream_[0].data() + r * width;
+      const T* e = x;
+      if (base_ != nullptr) {
+        base_->copy_embedding(batch.tokens[r], x);
+      } else {
+        e = constants_.embedding + static_cast<std::size_t>(batch.tokens[r]) * width;
+      }
+      context_.ops.scale_input(e, constants_.input_scale, constants_.input_bias, x, width);
     }
   });
 }
@@ -154,7 +180,9 @@ void Model<T>::layer_backward(std::size_t index, const PackedBatch& batch, Layer
       context_.ops.merge_backward(o + i * n, scale, x + i * n, dx_.data() + i * n,
                                   dblock_.data() + i * n, dx_.data() + i * n, out, end - i, n);
     });
-    context_.ops.merge_backward_vectors(sums.data(), scale, dscale, n);
+    if (dscale.hidden_scale != nullptr) {
+      context_.ops.merge_backward_vectors(sums.data(), scale, dscale, n);
+    }
   };
   const auto norm_backward = [&](const T* x, const T* scale, const std::vector<T>& inverse,
                                  T* dscale) {
@@ -178,12 +206,18 @@ void Model<T>::layer_backward(std::size_t index, const PackedBatch& batch, Layer
 }
 
 template <class T>
+double Model<T>::loss(const PackedBatch& batch, T scale, T* dx) {
+  const T* x = stream_[config_.layers].data();
+  if (base_ != nullptr) return frozen_head_.loss(context_, *base_, batch, x, scale, dx);
+  return head_.loss(context_, constants_.final_norm, constants_.head, batch, x, scale, dx,
+                    d_.final_norm, d_.head);
+}
+
+template <class T>
 double Model<T>::forward_backward(const PackedBatch& batch, T scale, T share) {
   forward(batch);
   dx_.resize(batch.rows() * config_.hidden);
-  const double loss =
-      head_.loss(context_, constants_.final_norm, constants_.head, batch,
-                 stream_[config_.layers].data(), scale, dx_.data(), d_.final_norm, d_.head);
+  const double sum = loss(batch, scale, dx_.data());
   dstate_.assign(batch.rows() * config_.router_hidden, T{0});
   const T balance = static_cast<T>(options_.auxiliary_loss) * share;
   for (std::size_t i = config_.layers; i-- > 0;) {
@@ -193,15 +227,14 @@ double Model<T>::forward_backward(const PackedBatch& batch, T scale, T share) {
     for (const std::uint32_t c : a.router.choice) ++loads_[i][c];
     layer_backward(i, batch, a, balance);
   }
-  embed_backward(batch);
-  return loss;
+  if (base_ == nullptr) embed_backward(batch);
+  return sum;
 }
 
 template <class T>
 double Model<T>::evaluate(const PackedBatch& batch) {
   forward(batch);
-  return head_.loss(context_, constants_.final_norm, constants_.head, batch,
-                    stream_[config_.layers].data(), T{0}, nullptr, nullptr, nullptr);
+  return loss(batch, T{0}, nullptr);
 }
 
 template <class T>
@@ -221,7 +254,9 @@ double Model<T>::flops_per_token(std::size_t context) const {
         c.sliding[i] ? std::min(c.window, context / 2 + 1) : context / 2 + 1;  // on average
     scores += 2 * size(c.q_width(), seen);
   }
-  return 3 * 2 * (weights + scores);
+  // A base that is not trained has no gradients of weights; the adapter's are few.
+  const double passes = base_ != nullptr ? 2 : 3;
+  return 2 * (passes * weights + 3 * scores);
 }
 
 template class Model<float>;

@@ -2,6 +2,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <vector>
 
 #include "checkpoint/checkpoint.h"
@@ -10,7 +11,10 @@
 #include "train/cca.h"
 #include "train/context.h"
 #include "train/experts.h"
+#include "train/frozen_base.h"
+#include "train/frozen_head.h"
 #include "train/head.h"
+#include "train/lora.h"
 #include "train/placement.h"
 #include "train/router.h"
 #include "train/tensors.h"
@@ -31,17 +35,25 @@ class Model {
  public:
   Model(ModelConfig config, ModelOptions options, const Kernels& kernels, GemmKind kind,
         ThreadPool& pool);
+  /// A model whose parameters are a LoRA adapter's, over weights that stay what they are: the
+  /// adapter is new (begin_lora).
+  Model(std::shared_ptr<const Checkpoint> base, const LoraOptions& lora, std::uint64_t seed,
+        ModelOptions options, const Kernels& kernels, GemmKind kind, ThreadPool& pool);
 
   const ModelConfig& config() const { return config_; }
+  /// The weights under an adapter; null where all of the model is trained.
+  const Checkpoint* base() const { return base_ != nullptr ? &base_->checkpoint() : nullptr; }
   const std::vector<TensorInfo>& layout() const { return layout_; }
   /// Where the arena of the layout lies on the ranks.
   Placement placement() const { return {{Segment::kEverywhere, 0, 0, parameters_.size()}}; }
   std::vector<T>& parameters() { return parameters_; }
   const std::vector<T>& parameters() const { return parameters_; }
   std::vector<T>& gradients() { return gradients_; }
+  /// Where all of the model is trained.
   const ModelTensors<T>& tensors() { return tensors_; }
 
-  /// Fills the parameters. Throws Error for a quantised checkpoint.
+  /// Fills the parameters, where all of the model is trained. Throws Error for a quantised
+  /// checkpoint.
   void load(const Checkpoint& checkpoint);
 
   /// Adds to the gradients those of `scale` times the sum of -log p[target]; returns that sum, not
@@ -59,6 +71,9 @@ class Model {
   double flops_per_token(std::size_t context) const;
 
  private:
+  Model(ModelConfig config, std::vector<TensorInfo> layout, ModelOptions options,
+        const Kernels& kernels, GemmKind kind, ThreadPool& pool);
+
   struct LayerActivations {
     std::vector<T> normed, inverse;  ///< RMSNorm(x)
     CcaActivations<T> cca;
@@ -90,7 +105,13 @@ class Model {
   const Rotary<T>& rotary(std::size_t layer) const {
     return config_.sliding[layer] ? sliding_rotary_ : full_rotary_;
   }
-  LayerTensors<const T> weights(std::size_t layer) const { return constants_.layers[layer]; }
+  LayerTensors<const T> weights(std::size_t layer) {
+    if (base_ == nullptr) return constants_.layers[layer];
+    LayerTensors<const T> w = base_->layer(layer);
+    w.lora = lora_[layer];
+    return w;
+  }
+  double loss(const PackedBatch& batch, T scale, T* dx);
 
   ModelConfig config_;
   ModelOptions options_;
@@ -103,6 +124,9 @@ class Model {
   Context<T> context_;
   std::vector<Layer> layers_;
   Head<T> head_;
+  FrozenHead<T> frozen_head_;
+  std::unique_ptr<FrozenBase<T>> base_;
+  std::vector<LoraTensors<const T>> lora_;
   Rotary<T> full_rotary_;
   Rotary<T> sliding_rotary_;
 

@@ -90,6 +90,28 @@ std::vector<SourceOptions> parse_sources(const JsonView& view,
   return sources;
 }
 
+LoraOptions parse_lora(const JsonView& view) {
+  const Section section(part(view, "lora"), view.where() + ": lora", {"rank", "alpha", "targets"});
+  LoraOptions lora;
+  lora.rank = static_cast<std::size_t>(section.view().integer(
+      "rank", 1, AdapterConfig::kMaxRank, static_cast<std::int64_t>(lora.rank)));
+  lora.alpha = 2 * static_cast<double>(lora.rank);
+  section.number("alpha", lora.alpha, 1e-6, 1e6);
+  if (!section.view().has("targets")) return lora;
+  constexpr const char* kExpected =
+      "a list of q_proj, k_proj, v_proj_current, v_proj_delayed and o_proj";
+  constexpr std::array kNames{"q_proj", "k_proj", "v_proj_current", "v_proj_delayed", "o_proj"};
+  const Json& list = section.view().at("targets");
+  if (!list.is_array() || list.empty()) section.view().fail("targets", kExpected);
+  lora.targets.clear();
+  for (const Json& item : list) {
+    const auto* name = std::find(kNames.begin(), kNames.end(), item);
+    if (name == kNames.end()) section.view().fail("targets", kExpected);
+    lora.targets.push_back(static_cast<Projection>(name - kNames.begin()));
+  }
+  return lora;
+}
+
 }  // namespace
 
 RunConfig parse_run_config(const Json& json, const std::string& where,
@@ -99,7 +121,7 @@ RunConfig parse_run_config(const Json& json, const std::string& where,
   const Section top(json, where,
                     {"model", "out", "steps", "seed", "data", "context", "batch_rows", "accumulate",
                      "long_documents", "rope_theta", "max_positions", "evaluation", "optimizer",
-                     "balancing", "precision", "recompute", "threads", "checkpoints"});
+                     "balancing", "precision", "recompute", "threads", "checkpoints", "lora"});
   const JsonView& view = top.view();
   c.model = resolved(folder, view.string("model"));
   if (!std::filesystem::exists(c.model)) c.model = resolve_model_folder(view.string("model"));
@@ -123,6 +145,19 @@ RunConfig parse_run_config(const Json& json, const std::string& where,
   top.choice("precision", c.precision, {{"bf16", GemmKind::bf16}, {"f32", GemmKind::f32}});
   c.options.recompute = view.boolean("recompute", false);
   top.count("threads", c.threads);
+
+  if (view.has("lora")) {
+    c.lora = parse_lora(view);
+    for (const char* key : {"rope_theta", "max_positions", "balancing"}) {
+      if (view.has(key)) view.fail(key, "nothing: with lora the model stays as it is");
+    }
+    c.balancing.kind = BalancerKind::none;
+    // What is usual for adapters: AdamW at a lower rate, nothing drawn to zero.
+    c.optimizer.muon = false;
+    c.optimizer.weight_decay = 0;
+    c.schedule.peak = 2e-4;
+    c.checkpoints.dtype = DType::f32;
+  }
 
   const Section evaluation(part(view, "evaluation"), where + ": evaluation",
                            {"data", "every", "rows"});

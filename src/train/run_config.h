@@ -11,6 +11,7 @@
 #include "compute/kernels/gemm.h"
 #include "train/balancer.h"
 #include "train/loader.h"
+#include "train/lora.h"
 #include "train/model.h"
 #include "train/optimizer.h"
 #include "train/schedule.h"
@@ -43,6 +44,7 @@ struct RunConfig {
   Schedule schedule;
   BalancerOptions balancing;
   ModelOptions options;
+  std::optional<LoraOptions> lora;  ///< an adapter is trained, and the model stays as it is
   GemmKind precision = GemmKind::bf16;
   int threads = 0;
 

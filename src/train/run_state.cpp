@@ -16,7 +16,9 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include "checkpoint/adapter.h"
 #include "checkpoint/convert.h"
+#include "checkpoint/identity.h"
 #include "checkpoint/output_folder.h"
 #include "checkpoint/safetensors.h"
 #include "zaya/error.h"
@@ -150,11 +152,42 @@ void write_model(const RunConfig& config, const Model<float>& model, const Colle
   write_file(out.staging() / "config.json", json.dump(2) + "\n");
 }
 
-void write_state(std::uint64_t step, const RunState& state, const Collector& collector,
-                 const fs::path& path) {
+void write_adapter(const RunConfig& config, const Model<float>& model, const Collector& collector,
+                   const OutputFolder& out) {
+  std::vector<TensorSpec> specs;
+  std::unordered_map<std::string, const TensorInfo*> by_name;
+  for (const TensorInfo& t : model.layout()) {
+    specs.push_back({t.name, config.checkpoints.dtype, t.shape});
+    by_name.emplace(t.name, &t);
+  }
+  SafetensorsWriter writer(out.staging() / AdapterFile::kTensors, specs);
+  for (const TensorSpec& spec : writer.tensors()) {
+    const TensorInfo& t = *by_name.at(spec.name);
+    collector.fetch(
+        kParameters, t.offset, t.offset + t.elements,
+        [&](std::span<const float> values) { append_values(values, spec.dtype, writer); });
+  }
+  writer.commit();
+  const Json json = lora_config_json(*config.lora, model.config(),
+                                     model.base()->config_file().layout, config.model.string());
+  write_file(out.staging() / AdapterFile::kConfig, json.dump(2) + "\n");
+}
+
+/// What an adapter's run must go on with; null without one.
+Json lora_json(const RunConfig& config, const Model<float>& model) {
+  if (!config.lora) return nullptr;
+  return {{"rank", config.lora->rank},
+          {"alpha", config.lora->alpha},
+          {"targets", config.lora->targets},
+          {"base", checkpoint_identity(*model.base())}};
+}
+
+void write_state(const RunConfig& config, std::uint64_t step, const RunState& state,
+                 const Collector& collector, const fs::path& path) {
   const Loader::Position& at = state.loader.position();
   const Json json = {
       {"step", step},
+      {"lora", lora_json(config, state.model)},
       {"optimizer_steps", state.optimizer.state().steps},
       {"balancer_steps", state.balancer.state().steps},
       {"data",
@@ -205,8 +238,12 @@ void save_run(const RunConfig& config, std::uint64_t step, const RunState& state
   std::error_code error;
   fs::remove_all(part, error);  // of a run that was killed
   OutputFolder out(part);
-  write_model(config, state.model, collector, out);
-  write_state(step, state, collector, out.staging() / kStateFile);
+  if (config.lora) {
+    write_adapter(config, state.model, collector, out);
+  } else {
+    write_model(config, state.model, collector, out);
+  }
+  write_state(config, step, state, collector, out.staging() / kStateFile);
   collector.finish();
   out.commit();
   sync_folder(part);
@@ -224,7 +261,7 @@ std::optional<SavedRun> latest_run(const fs::path& out) {
   return SavedRun{step_folder(out, steps.back()), steps.back()};
 }
 
-void load_run(const SavedRun& saved, const RunState& state) {
+void load_run(const RunConfig& config, const SavedRun& saved, const RunState& state) {
   const SafetensorsFile file(saved.folder / kStateFile);
   const std::string where = file.path().string();
   const auto text = file.metadata().find("zaya_training_state");
@@ -233,6 +270,11 @@ void load_run(const SavedRun& saved, const RunState& state) {
   }
   const Json json = parse_json(text->second, where);
   const JsonView view(json, where);
+  // Runs of before there were adapters say nothing of them.
+  const Json* lora = view.find("lora");
+  if ((lora != nullptr ? *lora : Json()) != lora_json(config, state.model)) {
+    throw Error({.where = where, .what = "is of another adapter, or on another model"});
+  }
   for (const auto& [name, array] : state_arrays(state)) {
     const TensorView& stored = file.tensor(name);
     if (stored.elements() != array.size()) {

@@ -24,9 +24,9 @@ struct RunState {
 };
 
 /// Writes out/step-NNNNNNNN: the model in the native layout with the text files of `config.model`,
-/// and optimizer.safetensors, what else it takes to go on to the bit. The folder appears under its
-/// name when it is complete. Then removes checkpoints by the config's policy. Rank 0 writes, what
-/// the others have too, so that any number of ranks can go on.
+/// or the adapter as PEFT saves it, and optimizer.safetensors, what else it takes to go on to the
+/// bit. The folder appears under its name when it is complete. Then removes checkpoints by the
+/// config's policy. Rank 0 writes, what the others have too, so that any number of ranks can go on.
 void save_run(const RunConfig& config, std::uint64_t step, const RunState& state);
 
 /// The newest checkpoint of a run.
@@ -37,7 +37,7 @@ struct SavedRun {
 std::optional<SavedRun> latest_run(const std::filesystem::path& out);
 
 /// Puts everything back as it was, on every rank. Throws Error when the checkpoint is of another
-/// model or data.
-void load_run(const SavedRun& saved, const RunState& state);
+/// model, adapter or data.
+void load_run(const RunConfig& config, const SavedRun& saved, const RunState& state);
 
 }  // namespace zaya::train

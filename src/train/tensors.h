@@ -1,9 +1,13 @@
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <string>
+#include <type_traits>
+#include <unordered_map>
 #include <vector>
 
+#include "checkpoint/adapter.h"
 #include "checkpoint/config.h"
 
 namespace zaya::train {
@@ -35,6 +39,20 @@ struct ResidualTensors {
   }
 };
 
+/// A LoRA adapter's part of a layer: projection W x + scale B A x, in the order of Projection. Null
+/// where it has no pair.
+template <class T>
+struct LoraTensors {
+  struct Pair {
+    T* a = nullptr;  ///< [rank, in]
+    T* b = nullptr;  ///< [out, rank]
+  };
+  std::size_t rank = 0;  ///< 0: no adapter
+  std::remove_const_t<T> scale = 0;
+  std::array<Pair, kProjections> pairs{};
+};
+
+/// Gradients of tensors that are not trained are null.
 template <class T>
 struct LayerTensors {
   T* attention_norm;
@@ -60,6 +78,7 @@ struct LayerTensors {
   T* gate_up;     ///< [experts, 2 I, H]
   T* down;        ///< [experts, H, I]
   ResidualTensors<T> after_mlp;
+  LoraTensors<T> lora{};
 };
 
 template <class T>
@@ -81,6 +100,11 @@ std::vector<TensorInfo> arena_layout(const ModelConfig& config);
 inline std::size_t arena_size(const std::vector<TensorInfo>& layout) {
   return layout.back().offset + layout.back().elements;
 }
+
+/// One layer's tensors, by their names.
+template <class T>
+LayerTensors<T> bind_layer(const ModelConfig& config, std::size_t layer,
+                           const std::unordered_map<std::string, T*>& by_name);
 
 template <class T>
 ModelTensors<T> bind_tensors(const ModelConfig& config, const std::vector<TensorInfo>& layout,

@@ -67,8 +67,9 @@ Trainer::Trainer(RunConfig config, const Kernels& kernels, ThreadPool& pool, Com
                  .found = std::to_string(config_.accumulate)});
   }
   const auto saved = newest();
-  const Checkpoint checkpoint = Checkpoint::open(saved ? saved->folder : config_.model);
-  ModelConfig model = checkpoint.config();
+  auto checkpoint = std::make_shared<const Checkpoint>(
+      Checkpoint::open(saved && !config_.lora ? saved->folder : config_.model));
+  ModelConfig model = checkpoint->config();
   if (config_.rope_theta) model.rope.theta = *config_.rope_theta;
   if (config_.max_positions) model.max_positions = *config_.max_positions;
   if (config_.context > model.max_positions) {
@@ -78,7 +79,13 @@ Trainer::Trainer(RunConfig config, const Kernels& kernels, ThreadPool& pool, Com
          .expected = fmt::format("at most {}, or a larger max_positions", model.max_positions),
          .found = std::to_string(config_.context)});
   }
-  model_ = std::make_unique<Model<float>>(model, config_.options, kernels, config_.precision, pool);
+  if (config_.lora) {
+    model_ = std::make_unique<Model<float>>(checkpoint, *config_.lora, config_.seed,
+                                            config_.options, kernels, config_.precision, pool);
+  } else {
+    model_ =
+        std::make_unique<Model<float>>(model, config_.options, kernels, config_.precision, pool);
+  }
   optimizer_ = std::make_unique<Optimizer>(config_.optimizer, model_->layout(), model_->placement(),
                                            kernels, config_.precision, pool, ranks_);
   balancer_ =
@@ -88,10 +95,10 @@ Trainer::Trainer(RunConfig config, const Kernels& kernels, ThreadPool& pool, Com
     biases_.push_back(layer.balancing);
   }
   if (saved) {
-    load_run(*saved, state());
+    load_run(config_, *saved, state());
     step_ = saved->step;
-  } else {
-    model_->load(checkpoint);
+  } else if (!config_.lora) {
+    model_->load(*checkpoint);
   }
 }
 
