@@ -79,7 +79,7 @@ void run_training(const std::string& file, train::Communicator& ranks) {
   if (first) {
     fmt::print(stderr,
                "{} parameters, {:.1f} Mflop a token; {}{} threads of {}, {:.0f} Gflop/s at most\n",
-               trainer.model().parameters().size(), flops / 1e6,
+               train::arena_size(trainer.model().layout()), flops / 1e6,
                ranks.size() > 1 ? fmt::format("{} processes, here ", ranks.size()) : "",
                pool.threads(), isa_name(isa), peak / 1e9);
     if (trainer.loader().dropped() > 0) {

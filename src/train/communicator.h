@@ -27,6 +27,11 @@ class Communicator {
   virtual void broadcast(std::size_t from, std::span<std::byte> bytes) = 0;
   /// Rank `to` gets the bytes of rank `from`; the others do nothing.
   virtual void move(std::size_t from, std::size_t to, std::span<std::byte> bytes) = 0;
+  /// Every rank sends out_counts[r] units of bytes to rank r, one behind the other, and gets
+  /// in_counts[r] units from it: what that rank sends here.
+  virtual void exchange(std::span<const std::byte> out, std::span<const std::size_t> out_counts,
+                        std::span<std::byte> in, std::span<const std::size_t> in_counts,
+                        std::size_t unit) = 0;
   /// Ends every rank at once, with this exit code: for a rank that cannot go on.
   [[noreturn]] virtual void abort(int exit_code) = 0;
 };

@@ -24,9 +24,11 @@ class Context {
   ThreadPool& pool;
 
   /// Products shared out to all threads. Those into null, the gradients of what is not trained, are
-  /// left out.
+  /// left out, and those that add nothing, of no rows.
   void multiply(std::span<const Gemm<T>> products) {
-    const auto wanted = [](const Gemm<T>& product) { return product.c != nullptr; };
+    const auto wanted = [](const Gemm<T>& product) {
+      return product.c != nullptr && !(product.add && product.k == 0);
+    };
     if (!std::all_of(products.begin(), products.end(), wanted)) {
       std::vector<Gemm<T>> rest;
       std::copy_if(products.begin(), products.end(), std::back_inserter(rest), wanted);

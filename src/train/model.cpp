@@ -1,6 +1,7 @@
 #include "train/model.h"
 
 #include <algorithm>
+#include <string>
 #include <utility>
 
 #include <fmt/format.h>
@@ -10,13 +11,55 @@
 
 namespace zaya::train {
 
+namespace {
+
+Placement everywhere(const std::vector<TensorInfo>& layout) {
+  return {{Segment::kEverywhere, 0, 0, arena_size(layout)}};
+}
+
+/// Experts with their ranks, all else everywhere; each rank's arena in the order of the layout.
+Placement place_experts(const std::vector<TensorInfo>& layout, const Communicator& ranks) {
+  Placement placement;
+  std::vector<std::size_t> local(ranks.size());
+  for (const TensorInfo& t : layout) {
+    if (!t.experts()) {
+      append_segment(placement, {Segment::kEverywhere, t.offset, local[ranks.rank()], t.elements});
+      for (std::size_t& size : local) size += t.elements;
+      continue;
+    }
+    const std::size_t each = t.elements / t.shape[0];
+    for (std::size_t r = 0; r < ranks.size(); ++r) {
+      const ExpertRange range = expert_range(t.shape[0], ranks, r);
+      const std::size_t count = range.count() * each;
+      append_segment(placement, {r, t.offset + range.first * each, local[r], count});
+      local[r] += count;
+    }
+  }
+  return placement;
+}
+
+std::vector<TensorInfo> checked_layout(const ModelConfig& config, const Communicator& ranks) {
+  if (config.experts < ranks.size()) {
+    throw Error({.where = "expert_parallel",
+                 .what = "there are more processes than experts in a layer",
+                 .expected = fmt::format("at most {}", config.experts),
+                 .found = std::to_string(ranks.size())});
+  }
+  return arena_layout(config);
+}
+
+}  // namespace
+
 template <class T>
-Model<T>::Model(ModelConfig config, std::vector<TensorInfo> layout, ModelOptions options,
-                const Kernels& kernels, GemmKind kind, ThreadPool& pool)
+Model<T>::Model(ModelConfig config, std::vector<TensorInfo> layout, Placement placement,
+                ModelOptions options, const Kernels& kernels, GemmKind kind, ThreadPool& pool,
+                Communicator& ranks)
     : config_(std::move(config)),
       options_(options),
       layout_(std::move(layout)),
-      parameters_(arena_size(layout_)),
+      placement_(std::move(placement)),
+      rank_(ranks.rank()),
+      parameters_(local_size(placement_, rank_)),
       gradients_(parameters_.size()),
       context_(kernels, kind, pool),
       head_(config_),
@@ -26,24 +69,54 @@ Model<T>::Model(ModelConfig config, std::vector<TensorInfo> layout, ModelOptions
       activations_(options.recompute ? 1 : config_.layers),
       loads_(config_.layers, std::vector<std::uint64_t>(config_.classes())) {
   for (std::size_t i = 0; i < config_.layers; ++i) {
-    layers_.push_back({Cca<T>(config_, i), Router<T>(config_), Experts<T>(config_)});
+    layers_.push_back({Cca<T>(config_, i), Router<T>(config_), Experts<T>(config_), nullptr});
   }
+}
+
+template <class T>
+void Model<T>::bind(const std::vector<TensorInfo>& own) {
+  tensors_ = bind_tensors<T>(config_, own, parameters_.data());
+  constants_ = bind_tensors<const T>(config_, own, parameters_.data());
+  d_ = bind_tensors<T>(config_, own, gradients_.data());
 }
 
 template <class T>
 Model<T>::Model(ModelConfig config, ModelOptions options, const Kernels& kernels, GemmKind kind,
                 ThreadPool& pool)
-    : Model(config, arena_layout(config), options, kernels, kind, pool) {
-  tensors_ = bind_tensors<T>(config_, layout_, parameters_.data());
-  constants_ = bind_tensors<const T>(config_, layout_, parameters_.data());
-  d_ = bind_tensors<T>(config_, layout_, gradients_.data());
+    : Model(config, arena_layout(config), everywhere(arena_layout(config)), options, kernels, kind,
+            pool, alone()) {
+  bind(layout_);
+}
+
+template <class T>
+Model<T>::Model(ModelConfig config, ModelOptions options, const Kernels& kernels, GemmKind kind,
+                ThreadPool& pool, Communicator& expert_ranks)
+    : Model(config, checked_layout(config, expert_ranks),
+            place_experts(arena_layout(config), expert_ranks), options, kernels, kind, pool,
+            expert_ranks) {
+  std::vector<TensorInfo> own = layout_;
+  std::size_t offset = 0;
+  for (TensorInfo& t : own) {
+    if (t.experts()) {
+      const std::size_t count = expert_range(t.shape[0], expert_ranks, rank_).count();
+      t.elements = t.elements / t.shape[0] * count;
+      t.shape[0] = count;
+    }
+    t.offset = offset;
+    offset += t.elements;
+  }
+  bind(own);
+  for (Layer& layer : layers_) {
+    layer.parallel_experts = std::make_unique<ParallelExperts<T>>(config_, expert_ranks);
+  }
 }
 
 template <class T>
 Model<T>::Model(std::shared_ptr<const Checkpoint> base, const LoraOptions& lora, std::uint64_t seed,
                 ModelOptions options, const Kernels& kernels, GemmKind kind, ThreadPool& pool)
-    : Model(base->config(), lora_layout(lora, base->config(), base->config_file().layout), options,
-            kernels, kind, pool) {
+    : Model(base->config(), lora_layout(lora, base->config(), base->config_file().layout),
+            everywhere(lora_layout(lora, base->config(), base->config_file().layout)), options,
+            kernels, kind, pool, alone()) {
   base_ = std::make_unique<FrozenBase<T>>(std::move(base), kernels, pool);
   constants_ = base_->vectors();
   lora_ = bind_lora<const T>(lora, config_, layout_, parameters_.data());
@@ -58,13 +131,18 @@ void Model<T>::load(const Checkpoint& checkpoint) {
   if (checkpoint.is_quantized()) {
     throw Error({.where = checkpoint.folder().string(), .what = "cannot train quantised weights"});
   }
-  // Parts of a stack come one by one, in order.
-  std::size_t i = 0;
+  // Parts of a stack come one by one, in order; a segment ends where they do.
+  auto segment = placement_.begin();
+  std::size_t whole = 0;
   for (const StoredTensor& stored : tensor_table(config_, Layout::native)) {
-    T* out = parameters_.data() + layout_[i++].offset;
     for (const std::string& part : stored.parts) {
-      const std::vector<float> values = to_floats(checkpoint.tensor(part));
-      out = std::copy(values.begin(), values.end(), out);
+      while (whole >= segment->whole + segment->count) ++segment;
+      if (segment->is_on(rank_)) {
+        const std::vector<float> values = to_floats(checkpoint.tensor(part));
+        std::copy(values.begin(), values.end(),
+                  parameters_.begin() + static_cast<long>(segment->local + whole - segment->whole));
+      }
+      whole += static_cast<std::size_t>(stored.elements()) / stored.parts.size();
     }
   }
 }
@@ -129,8 +207,13 @@ void Model<T>::layer_forward(std::size_t index, const PackedBatch& batch, LayerA
                           a.middle_inverse.data() + i, end - i, n);
   });
   layer.router.forward(context_, w, rows, a.middle_normed.data(), carried(index), a.router);
-  layer.experts.forward(context_, w, rows, a.middle_normed.data(), a.router, a.mixed.data(),
-                        a.experts);
+  if (layer.parallel_experts != nullptr) {
+    layer.parallel_experts->forward(context_, w, rows, a.middle_normed.data(), a.router,
+                                    a.mixed.data(), a.parallel_experts);
+  } else {
+    layer.experts.forward(context_, w, rows, a.middle_normed.data(), a.router, a.mixed.data(),
+                          a.experts);
+  }
   if (out == nullptr) return;
   context_.each_rows(rows, [&](std::size_t i, std::size_t end) {
     context_.ops.merge(a.mixed.data() + i * n, w.after_mlp, a.middle.data() + i * n, out + i * n,
@@ -193,8 +276,13 @@ void Model<T>::layer_backward(std::size_t index, const PackedBatch& batch, Layer
   };
 
   merge_backward(a.mixed.data(), w.after_mlp, a.middle.data(), dw.after_mlp);
-  layer.experts.backward(context_, w, dw, rows, a.middle_normed.data(), a.router, dblock_.data(),
-                         dnormed_.data(), dweight_.data(), a.experts);
+  if (layer.parallel_experts != nullptr) {
+    layer.parallel_experts->backward(context_, w, dw, rows, a.router, dblock_.data(),
+                                     dnormed_.data(), dweight_.data(), a.parallel_experts);
+  } else {
+    layer.experts.backward(context_, w, dw, rows, a.middle_normed.data(), a.router, dblock_.data(),
+                           dnormed_.data(), dweight_.data(), a.experts);
+  }
   layer.router.backward(context_, w, dw, rows, a.middle_normed.data(), carried(index),
                         dweight_.data(), balance, dstate_.data(), dnormed_.data(), a.router);
   norm_backward(a.middle.data(), w.mlp_norm, a.middle_inverse, dw.mlp_norm);

@@ -15,6 +15,7 @@
 #include "train/frozen_head.h"
 #include "train/head.h"
 #include "train/lora.h"
+#include "train/parallel_experts.h"
 #include "train/placement.h"
 #include "train/router.h"
 #include "train/tensors.h"
@@ -35,6 +36,10 @@ class Model {
  public:
   Model(ModelConfig config, ModelOptions options, const Kernels& kernels, GemmKind kind,
         ThreadPool& pool);
+  /// A rank's part of a model whose experts are shared out: the others are on all ranks. Throws
+  /// Error where there are more ranks than experts.
+  Model(ModelConfig config, ModelOptions options, const Kernels& kernels, GemmKind kind,
+        ThreadPool& pool, Communicator& expert_ranks);
   /// A model whose parameters are a LoRA adapter's, over weights that stay what they are: the
   /// adapter is new (begin_lora).
   Model(std::shared_ptr<const Checkpoint> base, const LoraOptions& lora, std::uint64_t seed,
@@ -43,9 +48,10 @@ class Model {
   const ModelConfig& config() const { return config_; }
   /// The weights under an adapter; null where all of the model is trained.
   const Checkpoint* base() const { return base_ != nullptr ? &base_->checkpoint() : nullptr; }
+  /// Of the whole model.
   const std::vector<TensorInfo>& layout() const { return layout_; }
   /// Where the arena of the layout lies on the ranks.
-  Placement placement() const { return {{Segment::kEverywhere, 0, 0, parameters_.size()}}; }
+  const Placement& placement() const { return placement_; }
   std::vector<T>& parameters() { return parameters_; }
   const std::vector<T>& parameters() const { return parameters_; }
   std::vector<T>& gradients() { return gradients_; }
@@ -71,8 +77,10 @@ class Model {
   double flops_per_token(std::size_t context) const;
 
  private:
-  Model(ModelConfig config, std::vector<TensorInfo> layout, ModelOptions options,
-        const Kernels& kernels, GemmKind kind, ThreadPool& pool);
+  Model(ModelConfig config, std::vector<TensorInfo> layout, Placement placement,
+        ModelOptions options, const Kernels& kernels, GemmKind kind, ThreadPool& pool,
+        Communicator& ranks);
+  void bind(const std::vector<TensorInfo>& own);
 
   struct LayerActivations {
     std::vector<T> normed, inverse;  ///< RMSNorm(x)
@@ -82,6 +90,7 @@ class Model {
     std::vector<T> middle_normed, middle_inverse;
     RouterActivations<T> router;
     ExpertActivations<T> experts;
+    ParallelExpertActivations<T> parallel_experts;
     std::vector<T> mixed;  ///< [R, H]: what the experts add
   };
   /// What one layer's passes consist of.
@@ -89,6 +98,7 @@ class Model {
     Cca<T> cca;
     Router<T> router;
     Experts<T> experts;
+    std::unique_ptr<ParallelExperts<T>> parallel_experts;  ///< in place of these
   };
 
   void forward(const PackedBatch& batch);
@@ -116,6 +126,8 @@ class Model {
   ModelConfig config_;
   ModelOptions options_;
   std::vector<TensorInfo> layout_;
+  Placement placement_;
+  std::size_t rank_;
   std::vector<T> parameters_;
   std::vector<T> gradients_;
   ModelTensors<T> tensors_;

@@ -118,10 +118,12 @@ RunConfig parse_run_config(const Json& json, const std::string& where,
                            const std::filesystem::path& folder) {
   constexpr double kMost = 1e6;
   RunConfig c;
-  const Section top(json, where,
-                    {"model", "out", "steps", "seed", "data", "context", "batch_rows", "accumulate",
-                     "long_documents", "rope_theta", "max_positions", "evaluation", "optimizer",
-                     "balancing", "precision", "recompute", "threads", "checkpoints", "lora"});
+  const Section top(
+      json, where,
+      {"model",         "out",        "steps",       "seed",           "data",
+       "context",       "batch_rows", "accumulate",  "long_documents", "rope_theta",
+       "max_positions", "evaluation", "optimizer",   "balancing",      "precision",
+       "recompute",     "threads",    "checkpoints", "lora",           "expert_parallel"});
   const JsonView& view = top.view();
   c.model = resolved(folder, view.string("model"));
   if (!std::filesystem::exists(c.model)) c.model = resolve_model_folder(view.string("model"));
@@ -146,7 +148,9 @@ RunConfig parse_run_config(const Json& json, const std::string& where,
   c.options.recompute = view.boolean("recompute", false);
   top.count("threads", c.threads);
 
+  c.expert_parallel = view.boolean("expert_parallel", false);
   if (view.has("lora")) {
+    if (c.expert_parallel) view.fail("expert_parallel", "false: with lora experts are not trained");
     c.lora = parse_lora(view);
     for (const char* key : {"rope_theta", "max_positions", "balancing"}) {
       if (view.has(key)) view.fail(key, "nothing: with lora the model stays as it is");

@@ -44,6 +44,7 @@ struct RunConfig {
   Schedule schedule;
   BalancerOptions balancing;
   ModelOptions options;
+  bool expert_parallel = false;     ///< each process has some of the experts, and no others
   std::optional<LoraOptions> lora;  ///< an adapter is trained, and the model stays as it is
   GemmKind precision = GemmKind::bf16;
   int threads = 0;

@@ -82,6 +82,9 @@ Trainer::Trainer(RunConfig config, const Kernels& kernels, ThreadPool& pool, Com
   if (config_.lora) {
     model_ = std::make_unique<Model<float>>(checkpoint, *config_.lora, config_.seed,
                                             config_.options, kernels, config_.precision, pool);
+  } else if (in_step()) {
+    model_ = std::make_unique<Model<float>>(model, config_.options, kernels, config_.precision,
+                                            pool, ranks_);
   } else {
     model_ =
         std::make_unique<Model<float>>(model, config_.options, kernels, config_.precision, pool);
@@ -121,6 +124,20 @@ bool Trainer::all_go_on(bool go_on) {
   return stopping == 0;
 }
 
+/// f(batch) for this rank's batches, one of every so many. Ranks that need each other's experts
+/// all go as many rounds, some with no rows in the last one.
+void Trainer::each_own(const std::vector<PackedBatch>& batches,
+                       const std::function<void(const PackedBatch&)>& f) {
+  for (std::size_t first = 0; first < batches.size(); first += ranks_.size()) {
+    const std::size_t own = first + ranks_.rank();
+    if (own < batches.size()) {
+      f(batches[own]);
+    } else if (in_step()) {
+      f(PackedBatch{});
+    }
+  }
+}
+
 StepReport Trainer::train_step() {
   const auto start = std::chrono::steady_clock::now();
   StepReport report;
@@ -137,11 +154,11 @@ StepReport Trainer::train_step() {
   });
   for (auto& load : model_->loads()) std::fill(load.begin(), load.end(), 0);
   const auto targets = static_cast<double>(report.targets);
-  for (std::size_t i = ranks_.rank(); i < batches.size(); i += ranks_.size()) {
+  each_own(batches, [&](const PackedBatch& batch) {
     report.loss += model_->forward_backward(
-        batches[i], static_cast<float>(1 / targets),
-        static_cast<float>(batches[i].rows()) / static_cast<float>(report.rows));
-  }
+        batch, static_cast<float>(1 / targets),
+        static_cast<float>(batch.rows()) / static_cast<float>(report.rows));
+  });
   ranks_.sum({&report.loss, 1});
   report.loss /= targets;
   report.rate = config_.schedule.rate(step_);
@@ -178,15 +195,15 @@ void Trainer::sum_loads() {
 
 double Trainer::evaluate() {
   Loader loader(config_.evaluation_loader());
-  double loss = 0;
+  std::vector<PackedBatch> batches;
   std::size_t targets = 0;
-  std::size_t rows = 0;
-  for (std::size_t i = 0; rows < config_.evaluation.rows; ++i) {
-    const PackedBatch batch = loader.next();
-    if (i % ranks_.size() == ranks_.rank()) loss += model_->evaluate(batch);
-    targets += batch.target_count();
-    rows += batch.rows();
+  for (std::size_t rows = 0; rows < config_.evaluation.rows;) {
+    batches.push_back(loader.next());
+    targets += batches.back().target_count();
+    rows += batches.back().rows();
   }
+  double loss = 0;
+  each_own(batches, [&](const PackedBatch& batch) { loss += model_->evaluate(batch); });
   ranks_.sum({&loss, 1});
   return loss / static_cast<double>(targets);
 }

@@ -59,6 +59,10 @@ class Trainer {
   RunState state() { return {*model_, *optimizer_, *balancer_, *loader_, ranks_}; }
   std::optional<SavedRun> newest();
   bool all_go_on(bool go_on);
+  /// Whether ranks go through every layer together.
+  bool in_step() const { return config_.expert_parallel && ranks_.size() > 1; }
+  void each_own(const std::vector<PackedBatch>& batches,
+                const std::function<void(const PackedBatch&)>& f);
   void sum_loads();
   void open_log();
 

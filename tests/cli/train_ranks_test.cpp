@@ -148,12 +148,15 @@ TEST_F(TrainRanks, EqualOneProcessAndSurviveALostOne) {
   EXPECT_LT(log("lost").size(), kSteps);
   EXPECT_TRUE(ends(ranks[0]));
 
-  // On with one process, then, after a stop, with three.
+  // On with one process; its last steps again with three that share out the experts.
   const RunResult rest = run({"train", file});
   EXPECT_EQ(rest.exit_code, 0) << rest.err;
   EXPECT_TRUE(contains(rest.err, "going on after step")) << rest.err;
   expect_near(log("lost"), one);
   std::filesystem::remove_all(in("lost/step-00000040"));
+  Json json = config_of_ranks("lost");
+  json["expert_parallel"] = true;
+  write_config("lost.json", json);
   EXPECT_EQ(wait(start("three", 3, file)), 0) << read_file(in("three.err"));
   EXPECT_TRUE(contains(read_file(in("three.err")), "3 processes, here 1 threads"))
       << read_file(in("three.err"));

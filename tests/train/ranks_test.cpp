@@ -178,6 +178,75 @@ TEST_F(RanksTrain, LikeOneProcess) {
   }
 }
 
+TEST_F(RanksTrain, ShareOutExperts) {
+  const auto one = train(json("one", 12), 1);
+  for (const std::size_t count : {2, 3}) {
+    Json j = json("experts" + std::to_string(count), 12);
+    j["expert_parallel"] = true;
+    j["recompute"] = count == 3;
+    expect_near(train(j, count), one);
+    // Whole checkpoints.
+    const Checkpoint saved =
+        Checkpoint::open(folder_ / j["out"].get<std::string>() / "step-00000012");
+    EXPECT_EQ(saved.config().experts, 3U);
+  }
+  // From four steps of three ranks with an expert each, to two of all experts, to two with some.
+  Json j = json("parts", 4);
+  j["expert_parallel"] = true;
+  auto parts = train(j, 3);
+  j["steps"] = 8;
+  j["expert_parallel"] = false;
+  auto more = train(j, 2);
+  parts.insert(parts.end(), more.begin(), more.end());
+  j["steps"] = 12;
+  j["expert_parallel"] = true;
+  more = train(j, 2);
+  parts.insert(parts.end(), more.begin(), more.end());
+  expect_near(parts, one);
+}
+
+// In double, so that nothing but the order of sums differs: all gradients of all parameters.
+TEST(Ranks, ExpertsGiveTheSameGradients) {
+  const ModelConfig config = small_config();
+  const std::vector<PackedBatch> batches = {pack(random_documents({9, 2, 7}, 29, 1)),
+                                            pack(random_documents({12, 3}, 29, 2)), PackedBatch{}};
+  ThreadPool pool(1);
+  Model<double> whole(config, {}, kernels_of(Isa::scalar), GemmKind::f32, pool);
+  randomize(whole, 5);
+  double want = 0;
+  for (const PackedBatch& batch : batches) want += whole.forward_backward(batch, 0.3);
+  const std::size_t size = whole.parameters().size();
+  ASSERT_EQ(size, arena_size(whole.layout()));
+  std::vector<double> got(size);
+  double loss = 0;
+  ThreadRanks::run(3, [&](Communicator& ranks) {
+    ThreadPool own(1);
+    Model<double> part(config, {}, kernels_of(Isa::scalar), GemmKind::f32, own, ranks);
+    EXPECT_LT(part.parameters().size(), size);
+    for (const Segment& s : part.placement()) {
+      if (!s.is_on(ranks.rank())) continue;
+      std::copy_n(whole.parameters().begin() + static_cast<long>(s.whole), s.count,
+                  part.parameters().begin() + static_cast<long>(s.local));
+    }
+    double sum = part.forward_backward(batches[ranks.rank()], 0.3);
+    EXPECT_NEAR(part.evaluate(batches[ranks.rank()]), sum, 1e-9);
+    ranks.sum({&sum, 1});
+    std::vector<double> gradients(size);
+    for (const Segment& s : part.placement()) {
+      if (!s.is_on(ranks.rank())) continue;
+      std::copy_n(part.gradients().begin() + static_cast<long>(s.local), s.count,
+                  gradients.begin() + static_cast<long>(s.whole));
+    }
+    ranks.sum(gradients);
+    if (ranks.rank() == 0) {
+      got = gradients;
+      loss = sum;
+    }
+  });
+  EXPECT_NEAR(loss, want, 1e-9);
+  for (std::size_t i = 0; i < size; ++i) ASSERT_NEAR(got[i], whole.gradients()[i], 1e-10) << i;
+}
+
 TEST_F(RanksTrain, GoOnWithAnotherNumber) {
   const auto one = train(json("one", 12), 1);
   auto parts = train(json("parts", 4), 3);
@@ -211,6 +280,10 @@ TEST_F(RanksTrain, NeedABatchEach) {
       EXPECT_NE(std::string(e.what()).find("accumulate: a step has fewer batches"),
                 std::string::npos);
     }
+    j["accumulate"] = 4;
+    j["expert_parallel"] = true;
+    j["lora"] = Json::object();
+    EXPECT_THROW(parse_run_config(j, "test", folder_), Error);
   });
 }
 

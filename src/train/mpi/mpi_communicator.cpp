@@ -2,6 +2,8 @@
 // a message: that is its default, and what a training run wants.
 #include <algorithm>
 #include <cstdlib>
+#include <numeric>
+#include <vector>
 
 #include <mpi.h>
 
@@ -21,6 +23,15 @@ void each_part(std::span<T> values, F&& f) {
     f(values.data() + at, static_cast<int>(n));
   }
 }
+
+struct Places {
+  explicit Places(std::span<const std::size_t> sizes)
+      : counts(sizes.begin(), sizes.end()), begins(sizes.size()) {
+    std::exclusive_scan(counts.begin(), counts.end(), begins.begin(), 0);
+  }
+  std::vector<int> counts;
+  std::vector<int> begins;
+};
 
 class Mpi : public Communicator {
  public:
@@ -60,6 +71,20 @@ class Mpi : public Communicator {
         MPI_Recv(part, n, MPI_BYTE, static_cast<int>(from), 0, MPI_COMM_WORLD, MPI_STATUS_IGNORE);
       }
     });
+  }
+
+  void exchange(std::span<const std::byte> out, std::span<const std::size_t> out_counts,
+                std::span<std::byte> in, std::span<const std::size_t> in_counts,
+                std::size_t unit) override {
+    // Counts and places in units, as they are ints.
+    MPI_Datatype type = MPI_DATATYPE_NULL;
+    MPI_Type_contiguous(static_cast<int>(unit), MPI_BYTE, &type);
+    MPI_Type_commit(&type);
+    const Places from(out_counts);
+    const Places to(in_counts);
+    MPI_Alltoallv(out.data(), from.counts.data(), from.begins.data(), type, in.data(),
+                  to.counts.data(), to.begins.data(), type, MPI_COMM_WORLD);
+    MPI_Type_free(&type);
   }
 
   [[noreturn]] void abort(int exit_code) override {
