@@ -52,9 +52,20 @@ TEST_F(TrainCommand, PreparesTrainsAndGenerates) {
   EXPECT_EQ(run({"train", in("run.json")}).out, r.out);
 }
 
-TEST_F(TrainCommand, GoesOnAfterKillsWithTheSameLosses) {
-  ASSERT_EQ(run({"train", write_config("whole.json", config("whole"))}).exit_code, 0);
-  const std::string file = write_config("killed.json", config("killed"));
+class KilledTrainCommand : public TrainCommand {
+ protected:
+  /// Runs with these settings once, and again with kills; `model` is compared at the end.
+  void expect_the_same(const Json& settings, const std::string& model);
+};
+
+void KilledTrainCommand::expect_the_same(const Json& settings, const std::string& model) {
+  const auto config_of = [&](const std::string& out) {
+    Json json = config(out);
+    json.update(settings);
+    return write_config(out + ".json", json);
+  };
+  ASSERT_EQ(run({"train", config_of("whole")}).exit_code, 0);
+  const std::string file = config_of("killed");
   Random random(7);
   int kills = 0;
   for (std::size_t reach = 2;; reach += 4) {
@@ -90,8 +101,22 @@ TEST_F(TrainCommand, GoesOnAfterKillsWithTheSameLosses) {
   EXPECT_GE(kills, 4);
   EXPECT_EQ(log("killed"), log("whole"));
   EXPECT_EQ(log("killed").size(), 24U);
-  EXPECT_EQ(read_file(folder_ / "killed/step-00000024/model.safetensors"),
-            read_file(folder_ / "whole/step-00000024/model.safetensors"));
+  EXPECT_EQ(read_file(folder_ / "killed/step-00000024" / model),
+            read_file(folder_ / "whole/step-00000024" / model));
+}
+
+TEST_F(KilledTrainCommand, GoesOnWithTheSameLosses) {
+  expect_the_same(Json::object(), "model.safetensors");
+}
+
+TEST_F(KilledTrainCommand, GoesOnWithAnAdapter) {
+  expect_the_same({{"lora", {{"rank", 4}}}, {"optimizer", {{"rate", 0.01}}}},
+                  "adapter_model.safetensors");
+  const RunResult plain = run({"generate", demo_model(), "the number", "-n", "8", "--greedy"});
+  const RunResult adapted = run({"generate", demo_model(), "the number", "-n", "8", "--greedy",
+                                 "--adapter", in("whole/step-00000024")});
+  EXPECT_EQ(adapted.exit_code, 0) << adapted.err;
+  EXPECT_NE(adapted.out, plain.out);
 }
 
 TEST_F(TrainCommand, FailuresAreOneLine) {

@@ -15,6 +15,10 @@ inline void check_run_config(std::string_view text) {
         c.data.empty() || c.checkpoints.keep == 0) {
       __builtin_trap();
     }
+    if (c.lora && (c.lora->rank == 0 || !(c.lora->alpha > 0) || c.lora->targets.empty() ||
+                   c.expert_parallel || c.balancing.kind != train::BalancerKind::none)) {
+      __builtin_trap();
+    }
     for (const train::SourceOptions& source : c.data) {
       if (!(source.weight > 0)) __builtin_trap();
     }

@@ -252,7 +252,7 @@ TEST(FuzzCorpus, RunConfig) {
     check_run_config(read_file(entry.path()));
     ++files;
   }
-  EXPECT_EQ(files, 10);
+  EXPECT_EQ(files, 13);
 }
 
 }  // namespace
