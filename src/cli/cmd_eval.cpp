@@ -1,7 +1,8 @@
+#include <algorithm>
 #include <atomic>
 #include <chrono>
-#include <exception>
 #include <filesystem>
+#include <future>
 #include <memory>
 #include <optional>
 #include <string>
@@ -16,7 +17,9 @@
 #include "cli/long_job.h"
 #include "cli/rsa_generator.h"
 #include "cli/rsa_options.h"
+#include "cli/rsa_run.h"
 #include "cli/terminal.h"
+#include "eval/code_checker.h"
 #include "eval/dataset.h"
 #include "eval/metrics.h"
 #include "eval/report.h"
@@ -42,15 +45,14 @@ struct Options {
   std::string instruction = kInstruction;
   std::string system;
   std::string name;
-  std::string journal;
-  std::string resume;
   std::string out;
   std::vector<std::string> compare;
   std::size_t limit = 0;
   std::size_t samples = 0;
   bool no_think = false;
   bool json = false;
-  bool quiet = false;
+  sandbox::Limits code_limits;
+  RunOptions run;
   RsaOptions rsa;
   RsaGenerator generator;
 };
@@ -110,48 +112,55 @@ rsa::Problem problem_of(const Options& options, const eval::Item& item, std::uin
   return problem;
 }
 
-// Runs on a thread of its own; this one tells how far it is and listens to Ctrl-C.
+// Tells how far it is while it runs.
 std::vector<rsa::Result> run_watched(rsa::Generator& generator,
                                      const std::vector<rsa::Problem>& problems,
                                      const rsa::Settings& settings, rsa::Journal* journal,
                                      bool quiet) {
-  std::stop_source stop;
-  std::atomic<bool> done = false;
   std::atomic<std::size_t> problems_done = 0;
   std::atomic<std::size_t> tokens = 0;
-  std::vector<rsa::Result> results;
-  std::exception_ptr failure;
-  std::thread worker([&] {
-    try {
-      results = rsa::solve(generator, problems, settings,
-                           {.observer =
-                                [&](const rsa::Event& event) {
-                                  if (journal != nullptr) journal->add(event);
-                                  tokens += event.tokens;
-                                  if (event.kind == rsa::Event::Kind::problem_done) ++problems_done;
-                                },
-                            .stop = stop.get_token()});
-    } catch (...) {
-      failure = std::current_exception();
-    }
-    done = true;
-  });
   const bool live = !quiet && ::isatty(STDERR_FILENO) == 1;
   const auto begin = std::chrono::steady_clock::now();
-  for (int tick = 0; !done; ++tick) {
-    std::this_thread::sleep_for(std::chrono::milliseconds(25));
-    if (Interrupt::requested()) stop.request_stop();
-    if (!live || tick % 8 != 0) continue;
+  const auto observe = [&](const rsa::Event& event) {
+    if (journal != nullptr) journal->add(event);
+    tokens += event.tokens;
+    if (event.kind == rsa::Event::Kind::problem_done) ++problems_done;
+  };
+  auto results = solve_watched(generator, problems, settings, observe, [&] {
+    if (!live) return;
     const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - begin;
     fmt::print(stderr, "\r\x1b[K{} of {} problems, {} tokens, {:.1f} tokens/s",
                problems_done.load(), problems.size(), tokens.load(),
                static_cast<double>(tokens) / seconds.count());
     std::fflush(stderr);
-  }
-  worker.join();
+  });
   if (live) fmt::print(stderr, "\r\x1b[K");
-  if (failure) std::rethrow_exception(failure);
   return results;
+}
+
+// Of those that were not interrupted. Code is run: on all cores, as every test is a process or
+// more.
+std::vector<eval::Score> score_all(const std::vector<eval::Item>& items,
+                                   const std::vector<rsa::Result>& results,
+                                   const eval::CodeChecker* code) {
+  std::vector<std::size_t> ended;
+  for (std::size_t i = 0; i < items.size(); ++i) {
+    if (!results[i].stopped) ended.push_back(i);
+  }
+  std::vector<eval::Score> scores(ended.size());
+  std::atomic<std::size_t> next = 0;
+  const auto work = [&] {
+    for (std::size_t i = next++; i < ended.size(); i = next++) {
+      scores[i] = eval::score(items[ended[i]], results[ended[i]], code);
+    }
+  };
+  std::vector<std::future<void>> workers;
+  const std::size_t threads = code != nullptr ? std::thread::hardware_concurrency() : 1;
+  for (std::size_t i = 0; i < std::min(threads, ended.size()); ++i) {
+    workers.push_back(std::async(std::launch::async, work));
+  }
+  for (auto& worker : workers) worker.get();
+  return scores;
 }
 
 std::string default_name(const rsa::Settings& s) {
@@ -187,7 +196,7 @@ Json results_json(const std::string& name, const rsa::Settings& settings,
 }
 
 void eval_command(Options& options) {
-  if (options.problem_field.empty() != options.answer_field.empty()) {
+  if (options.kind != "code" && options.problem_field.empty() != options.answer_field.empty()) {
     throw UsageError("--problem-field and --answer-field go together");
   }
   rsa::Settings settings = options.rsa.settings();
@@ -199,17 +208,26 @@ void eval_command(Options& options) {
     settings.selection = rsa::Selection::majority;
   }
   std::optional<rsa::Journal> journal;
-  if (!options.resume.empty()) {
-    journal.emplace(rsa::Journal::resume(options.resume));
-    settings = rsa::settings_from_json(JsonView(journal->head(), options.resume).at("settings"),
-                                       options.resume);
+  if (!options.run.resume.empty()) {
+    journal.emplace(rsa::Journal::resume(options.run.resume));
+    settings = rsa::settings_from_json(JsonView(journal->head(), options.run.resume).at("settings"),
+                                       options.run.resume);
   }
   rsa::validate(settings);
   const std::vector<eval::Item> items =
       eval::load_dataset(options.file, dataset_options(options, settings.seed));
+  // Before the work of hours: that its outcome can be judged.
+  std::optional<eval::CodeChecker> code;
+  if (std::any_of(items.begin(), items.end(),
+                  [](const eval::Item& i) { return i.kind == answers::Kind::code; })) {
+    // A program that waits is not to hold up the others much longer than one that computes.
+    options.code_limits.wall_seconds =
+        2.0 * static_cast<double>(options.code_limits.cpu_seconds) + 3;
+    code.emplace(options.code_limits);
+  }
   const Json head = run_json(options, settings, items);
   if (journal && journal->head() != head) {
-    throw Error({.where = options.resume,
+    throw Error({.where = options.run.resume,
                  .what = "the journal is of another run",
                  .expected = "the same data set, options and instruction"});
   }
@@ -226,11 +244,12 @@ void eval_command(Options& options) {
   }
   RsaGenerator& generator = options.generator;
   generator.open(options.model, !options.no_think);
-  if (!options.journal.empty()) journal.emplace(rsa::Journal::create(options.journal, head));
+  if (!options.run.journal.empty())
+    journal.emplace(rsa::Journal::create(options.run.journal, head));
   if (!options.out.empty()) std::filesystem::create_directories(options.out);
   const std::optional<rsa::Forecast> forecast = generator.forecast(
       settings, *problems[0].prompt, problems[0].messages, !options.no_think, problems.size());
-  if (!options.quiet && forecast) {
+  if (!options.run.quiet && forecast) {
     fmt::print(stderr, "zaya: {} problems, at most {} tokens each, {} of KV pages, seed {}\n",
                items.size(), forecast->output_tokens,
                bytes_text(static_cast<double>(forecast->peak_bytes)), settings.seed);
@@ -238,14 +257,11 @@ void eval_command(Options& options) {
 
   const Interrupt interrupt(Interrupt::Again::ends_program);
   const std::vector<rsa::Result> results = run_watched(
-      generator.generator(), problems, settings, journal ? &*journal : nullptr, options.quiet);
-  std::vector<eval::Score> scores;
-  std::size_t failed = 0;
-  for (std::size_t i = 0; i < items.size(); ++i) {
-    if (results[i].stopped) continue;
-    if (!results[i].error.empty()) ++failed;
-    scores.push_back(eval::score(items[i], results[i]));
-  }
+      generator.generator(), problems, settings, journal ? &*journal : nullptr, options.run.quiet);
+  const auto failed = static_cast<std::size_t>(
+      std::count_if(results.begin(), results.end(),
+                    [](const rsa::Result& r) { return !r.stopped && !r.error.empty(); }));
+  const std::vector<eval::Score> scores = score_all(items, results, code ? &*code : nullptr);
   const std::string name = options.name.empty() ? default_name(settings) : options.name;
   const eval::Summary summary = eval::summarize(scores);
   reports.push_back({name, summary});
@@ -288,7 +304,7 @@ void add_eval(CLI::App& app) {
   command->add_option("--problem-field", options->problem_field, "Name of the problem's field");
   command->add_option("--answer-field", options->answer_field, "Name of the answer's field");
   command->add_option("--kind", options->kind, "What the answers are, with --fields or field names")
-      ->check(CLI::IsMember({"mathematics", "choice", "text"}));
+      ->check(CLI::IsMember({"mathematics", "choice", "code", "text"}));
   command->add_option("--limit", options->limit, "Only the first so many problems");
   command
       ->add_option("--single", options->samples,
@@ -311,16 +327,17 @@ void add_eval(CLI::App& app) {
   command->add_option("--out", options->out, "Write results.json, report.md, plot.svg and plot.png there")
       ->type_name("DIR");
   command->add_flag("--json", options->json, "Print results as JSON instead of a table");
-  CLI::Option* journal = command
-                             ->add_option("--journal", options->journal,
-                                          "Keep each candidate in a file as soon as it is finished")
-                             ->type_name("FILE");
   command
-      ->add_option("--resume", options->resume,
-                   "Go on with the run of a journal, with the same data set and options")
-      ->type_name("FILE")
-      ->excludes(journal);
-  command->add_flag("-q,--quiet", options->quiet, "No progress on stderr");
+      ->add_option("--code-seconds", options->code_limits.cpu_seconds,
+                   "Time that a program of an answer may compute for one test")
+      ->check(CLI::Range(1, 3600))
+      ->default_val(options->code_limits.cpu_seconds);
+  command
+      ->add_option("--code-memory", options->code_limits.memory,
+                   "Memory that such a program may have (1GB)")
+      ->transform(CLI::AsSizeValue(true).description(""))
+      ->type_name("SIZE");
+  options->run.add_to(*command, ", with the same data set and options");
   options->rsa.add_to(*command);
   options->generator.add_to(*command);
   command->callback([options] { eval_command(*options); });

@@ -1,11 +1,8 @@
-#include <atomic>
 #include <chrono>
-#include <exception>
 #include <fstream>
 #include <memory>
 #include <optional>
 #include <string>
-#include <thread>
 #include <vector>
 
 #include <fmt/format.h>
@@ -15,6 +12,7 @@
 #include "cli/long_job.h"
 #include "cli/rsa_generator.h"
 #include "cli/rsa_options.h"
+#include "cli/rsa_run.h"
 #include "cli/solve_view.h"
 #include "cli/terminal.h"
 #include "cli/text_input.h"
@@ -35,12 +33,10 @@ struct Options {
   std::string kind = "mathematics";
   std::string prompt;
   std::string print_prompt;
-  std::string journal;
-  std::string resume;
   std::string trace;
   bool no_think = false;
   bool json = false;
-  bool quiet = false;
+  RunOptions run;
   RsaOptions rsa;
   RsaGenerator generator;
   std::vector<CLI::Option*> sources;
@@ -99,8 +95,8 @@ Run run_of(const Options& options) {
 
 void check(const Options& options) {
   std::size_t given = options.sources[0]->count() + options.sources[1]->count();
-  if (!options.resume.empty()) {
-    if (given > 0 || !options.journal.empty()) {
+  if (!options.run.resume.empty()) {
+    if (given > 0 || !options.run.journal.empty()) {
       throw UsageError("--resume takes problem and settings from the journal");
     }
     return;
@@ -134,35 +130,6 @@ void print_answers(const rsa::Result& result, const rsa::Settings& settings) {
   print(stdout_is_terminal() ? without_control_codes(out) : out);
 }
 
-// Solves on a thread of its own; this one draws and listens to Ctrl-C.
-rsa::Result solve_watched(rsa::Generator& generator, const rsa::Problem& problem,
-                          const rsa::Settings& settings, const rsa::Observer& observer,
-                          SolveView& view) {
-  std::stop_source stop;
-  std::atomic<bool> done = false;
-  std::optional<rsa::Result> result;
-  std::exception_ptr failure;
-  std::thread worker([&] {
-    try {
-      result = rsa::solve(generator, {problem}, settings,
-                          {.observer = observer, .stop = stop.get_token()})
-                   .front();
-    } catch (...) {
-      failure = std::current_exception();
-    }
-    done = true;
-  });
-  for (int tick = 0; !done; ++tick) {
-    std::this_thread::sleep_for(std::chrono::milliseconds(25));
-    if (Interrupt::requested()) stop.request_stop();
-    if (tick % 8 == 0) view.draw();
-  }
-  worker.join();
-  view.clear();
-  if (failure) std::rethrow_exception(failure);
-  return std::move(*result);
-}
-
 void solve_command(Options& options) {
   if (!options.print_prompt.empty()) {
     print(rsa::AggregationPrompt::builtin(options.print_prompt).source());
@@ -172,9 +139,9 @@ void solve_command(Options& options) {
   check(options);
   std::optional<rsa::Journal> journal;
   Run run;
-  if (!options.resume.empty()) {
-    journal.emplace(rsa::Journal::resume(options.resume));
-    run = run_from_json(journal->head(), options.resume);
+  if (!options.run.resume.empty()) {
+    journal.emplace(rsa::Journal::resume(options.run.resume));
+    run = run_from_json(journal->head(), options.run.resume);
   } else {
     run = run_of(options);
   }
@@ -188,26 +155,26 @@ void solve_command(Options& options) {
   rsa::Problem problem{.messages = run.messages,
                        .prompt = std::make_shared<const rsa::AggregationPrompt>(prompt),
                        .answers = rsa::answer_rule(rsa::answer_kind_of_prompt(run.kind))};
-  SolveView view(run.settings, options.quiet);
+  SolveView view(run.settings, options.run.quiet);
   if (journal && journal->known().contains(0)) {
     problem.known = journal->known().at(0);
     for (const auto& [place, output] : problem.known) {
       view.known(place.first, place.second, output.output_tokens);
     }
   }
-  if (!options.journal.empty()) {
-    journal.emplace(rsa::Journal::create(options.journal, to_json(run, options.model)));
+  if (!options.run.journal.empty()) {
+    journal.emplace(rsa::Journal::create(options.run.journal, to_json(run, options.model)));
   }
   // Told before the run; what it came to, after.
   const std::optional<rsa::Forecast> forecast =
       options.generator.forecast(run.settings, prompt, run.messages, run.thinking, 1);
   const rsa::Settings& s = run.settings;
-  if (!options.quiet) {
+  if (!options.run.quiet) {
     fmt::print(stderr,
                "zaya: {} stages, {} candidates each (T={} N={} C={} beta={} tau={}), seed {}\n",
                s.stages(), s.population, s.rounds, s.population, s.subset, s.beta, s.tau, s.seed);
   }
-  if (!options.quiet && forecast) {
+  if (!options.run.quiet && forecast) {
     fmt::print(stderr, "zaya: at most {} tokens, sequences of {} tokens, {} of KV pages{}\n",
                forecast->output_tokens, forecast->longest,
                bytes_text(static_cast<double>(forecast->peak_bytes)),
@@ -216,18 +183,20 @@ void solve_command(Options& options) {
 
   const Interrupt interrupt(Interrupt::Again::ends_program);
   const auto begin = std::chrono::steady_clock::now();
-  const rsa::Result result = solve_watched(
-      options.generator.generator(), problem, s,
-      [&](const rsa::Event& event) {
-        view.take(event);
-        if (journal) journal->add(event);
-        if (!trace.is_open()) return;
-        if (const Json json = rsa::trace_json(event); !json.is_null()) {
-          trace << json.dump(-1, ' ', false, Json::error_handler_t::replace) << std::endl;
-          if (!trace) throw Error({.where = options.trace, .what = "cannot write the trace"});
-        }
-      },
-      view);
+  const auto observe = [&](const rsa::Event& event) {
+    view.take(event);
+    if (journal) journal->add(event);
+    if (!trace.is_open()) return;
+    if (const Json json = rsa::trace_json(event); !json.is_null()) {
+      trace << json.dump(-1, ' ', false, Json::error_handler_t::replace) << std::endl;
+      if (!trace) throw Error({.where = options.trace, .what = "cannot write the trace"});
+    }
+  };
+  const rsa::Result result =
+      solve_watched(options.generator.generator(), {problem}, s, observe, [&] {
+        view.draw();
+      }).front();
+  view.clear();
   const double seconds =
       std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
 
@@ -243,7 +212,7 @@ void solve_command(Options& options) {
   } else {
     print_answers(result, s);
   }
-  if (!options.quiet) {
+  if (!options.run.quiet) {
     std::string pages;
     if (forecast) {
       pages = fmt::format("; KV pages {} of at most {}",
@@ -294,16 +263,7 @@ void add_solve(CLI::App& app) {
           "--trace", options->trace,
           "Write everything to a file: prompts, reasoning and answers, a JSON line an event")
       ->type_name("FILE");
-  CLI::Option* journal = command
-                             ->add_option("--journal", options->journal,
-                                          "Keep each candidate in a file as soon as it is finished")
-                             ->type_name("FILE");
-  command
-      ->add_option("--resume", options->resume,
-                   "Go on with the run of a journal; only unfinished candidates are done again")
-      ->type_name("FILE")
-      ->excludes(journal);
-  command->add_flag("-q,--quiet", options->quiet, "No progress on stderr");
+  options->run.add_to(*command, ", which has problem and settings");
   options->rsa.add_to(*command);
   options->generator.add_to(*command);
   command->callback([options] { solve_command(*options); });

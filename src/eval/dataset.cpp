@@ -8,6 +8,7 @@
 
 #include "base/file.h"
 #include "base/json.h"
+#include "eval/code_checker.h"
 #include "rsa/draw.h"
 #include "text/utf8.h"
 #include "zaya/error.h"
@@ -38,6 +39,15 @@ const std::vector<Preset>& presets() {
        {{"problem", "answer", "problem_idx", {}, Kind::mathematics, false},
         {"question", "answer", "id", {}, Kind::mathematics, false}}},
       {"math", {{"problem", "solution", "unique_id", {}, Kind::mathematics, true}}},
+      {"livecodebench",
+       {{"question_content",
+         "",
+         "question_id",
+         {},
+         Kind::code,
+         false,
+         {"public_test_cases", "private_test_cases"}}}},
+      {"code", {{"problem", "", "id", {}, Kind::code, false}}},
   };
   return table;
 }
@@ -50,7 +60,8 @@ std::optional<std::string> field(const Json& row, const std::string& name) {
 }
 
 bool fits(const Fields& fields, const Json& row) {
-  return row.contains(fields.problem) && row.contains(fields.answer) &&
+  const std::string& answer = fields.kind == answers::Kind::code ? fields.tests[0] : fields.answer;
+  return row.contains(fields.problem) && row.contains(answer) &&
          std::all_of(fields.options.begin(), fields.options.end(),
                      [&](const std::string& name) { return row.contains(name); });
 }
@@ -189,9 +200,10 @@ std::vector<Item> load_dataset(const std::filesystem::path& file, const DatasetO
         }
       }
       if (!fields) {
-        throw Error({.where = where,
-                     .what = "its fields are those of no preset",
-                     .expected = "problem and answer, or --problem-field and --answer-field"});
+        throw Error(
+            {.where = where,
+             .what = "its fields are those of no preset",
+             .expected = "problem and answer or tests, or --problem-field and --answer-field"});
       }
     }
     const auto need = [&](const std::string& name) {
@@ -200,11 +212,16 @@ std::vector<Item> load_dataset(const std::filesystem::path& file, const DatasetO
     };
     Item item{.id = field(row, fields->id).value_or(std::to_string(number)),
               .problem = need(fields->problem),
-              .answer = need(fields->answer),
+              .answer = {},
               .kind = fields->kind};
     if (const auto kind = field(row, "kind")) item.kind = answers::parse_kind(*kind);
     if (item.kind == answers::Kind::code) {
-      throw Error({.where = where, .what = "programs cannot be checked"});
+      item.tests = read_code_tests(row, fields->tests, where);
+      require_language(item.tests, where);
+      item.problem +=
+          "\n\n" + code_instruction(item.tests, field(row, "starter_code").value_or(""));
+    } else {
+      item.answer = need(fields->answer);
     }
     if (fields->boxed) {
       const auto answer = answers::extract(item.answer, item.kind);

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "answers/answers.h"
+#include "eval/code_tests.h"
 
 namespace zaya::eval {
 
@@ -16,22 +17,24 @@ namespace zaya::eval {
 struct Item {
   std::string id;
   std::string problem;  ///< as the model is given it; options of a choice included
-  std::string answer;   ///< the right one
+  std::string answer;   ///< the right one; of code empty
   answers::Kind kind = answers::Kind::mathematics;
+  CodeTests tests = {};  ///< of code
 };
 
 /// How the fields of a data set are called.
 struct Fields {
   std::string problem;
-  std::string answer;
+  std::string answer;                     ///< of code none: tests are in its place
   std::string id = {};                    ///< may be missing: the number of the line
   std::vector<std::string> options = {};  ///< wrong ones, beside the right answer
   answers::Kind kind = answers::Kind::mathematics;
   bool boxed = false;  ///< the answer is the last \boxed{} of its field: a whole solution
+  std::vector<std::string> tests = {"tests"};  ///< of code: all that a row has of these
 };
 
-/// "aime", "hmmt", "math", "gpqa" or "imo-answerbench": the fields that these benchmarks are
-/// usually published with. Throws Error for another name.
+/// "aime", "hmmt", "math", "gpqa", "imo-answerbench", "livecodebench" or "code": the fields that
+/// these benchmarks are usually published with. Throws Error for another name.
 Fields fields_of(std::string_view preset);
 const std::vector<std::string>& preset_names();
 
@@ -42,7 +45,8 @@ struct DatasetOptions {
 };
 
 /// Reads JSON lines (.jsonl), a JSON list (.json) or CSV with a head (.csv). "kind" in a row
-/// (mathematics, choice, text) goes before the preset's. Throws Error naming file and row.
+/// (mathematics, choice, code, text) goes before the preset's. A problem of code is told the form
+/// of its answer, "starter_code" of its row included. Throws Error naming file and row.
 std::vector<Item> load_dataset(const std::filesystem::path& file, const DatasetOptions& options);
 
 /// The rows of a CSV text, quotes and line breaks within them understood (RFC 4180). Throws Error

@@ -2,13 +2,21 @@
 
 #include <algorithm>
 #include <cmath>
+#include <map>
+#include <string>
 
 namespace zaya::eval {
 
-Score score(const Item& item, const rsa::Result& result) {
+Score score(const Item& item, const rsa::Result& result, const CodeChecker* code) {
   Score s{.tokens = result.usage.output_tokens};
+  std::map<std::string, bool> programs;
   const auto right = [&](const std::string& answer) {
-    return answers::equivalent(item.answer, answer, item.kind);
+    if (item.kind != answers::Kind::code) {
+      return answers::equivalent(item.answer, answer, item.kind);
+    }
+    const auto [at, added] = programs.try_emplace(answer);
+    if (added) at->second = code->check(answer, item.tests).right;
+    return at->second;
   };
   for (const rsa::Candidate& c : result.stages.back()) {
     ++s.candidates;

@@ -4,6 +4,7 @@
 #include <utility>
 #include <vector>
 
+#include "eval/code_checker.h"
 #include "eval/dataset.h"
 #include "rsa/result.h"
 
@@ -17,8 +18,9 @@ struct Score {
   bool chosen_right = false;    ///< what the run's selection chose
   std::size_t tokens = 0;       ///< generated for the problem, all stages
 };
-/// The candidates of the last stage against the right answer; one without an answer is wrong.
-Score score(const Item& item, const rsa::Result& result);
+/// The candidates of the last stage against the right answer; one without an answer is wrong. Code
+/// is run against its tests by `code`, which nothing else needs; equal programs once.
+Score score(const Item& item, const rsa::Result& result, const CodeChecker* code = nullptr);
 
 /// A mean over problems, and its 95 % confidence interval by the spread between them (the problems
 /// are the sample, as a benchmark's are of all it might have asked): mean +- 1.96 s / sqrt(n),

@@ -9,6 +9,7 @@
 #include "base/json.h"
 #include "tests/cli/demo_model.h"
 #include "tests/cli/run.h"
+#include "tests/rsa/fake_endpoint.h"
 
 namespace zaya {
 namespace {
@@ -90,6 +91,47 @@ TEST(EvalCommand, ResumesWithTheSameResult) {
   };
   EXPECT_EQ(outcome(resumed), outcome(whole));
   expect_failure(run(eval({"--resume", journal, "--instruction", "Other."})), 1, "another run");
+}
+
+// A model that writes the right program, a wrong one and a fork bomb (of 100 at most), in turn.
+TEST(EvalCommand, RunsProgramsOfAnswers) {
+  rsa::test::FakeEndpoint endpoint([](const auto& asked, std::size_t number) {
+    if (asked.path == "/v1/models") {
+      return rsa::test::FakeEndpoint::Reply{.body = R"({"data": [{"id": "m"}]})"};
+    }
+    static const std::vector<std::string> programs = {
+        "print(sum(map(int, input().split())))", "print(5)",
+        "import os, time\nfor i in range(100):\n  if os.fork() == 0:\n    time.sleep(9)\n    "
+        "os._exit(0)"};
+    const std::string answer = "So:\n```python\n" + programs[number % programs.size()] + "\n```\n";
+    return rsa::test::FakeEndpoint::Reply{
+        .body = Json{{"choices", {{{"message", {{"content", answer}}}, {"finish_reason", "stop"}}}},
+                     {"usage", {{"prompt_tokens", 5}, {"completion_tokens", 9}}}}
+                    .dump()};
+  });
+  const auto path = file("code.jsonl");
+  write_file(
+      path,
+      "{\"id\": \"sum\", \"problem\": \"Add two numbers.\", \"tests\": "
+      "[{\"input\": \"1 2\", \"output\": \"3\"}, {\"input\": \"2 3\", \"output\": \"5\"}]}\n");
+  const std::vector<std::string> asked = {"eval",
+                                          ZAYA_SOURCE_DIR "/models/random-tiny",
+                                          path,
+                                          "--single",
+                                          "6",
+                                          "--json",
+                                          "-q",
+                                          "--endpoint",
+                                          endpoint.url() + ",slots=1"};
+  const RunResult r = run(asked);
+  if (contains(r.err, "cannot be isolated")) {
+    expect_failure(r, 1, "sandbox");
+    GTEST_SKIP() << r.err;
+  }
+  ASSERT_EQ(r.exit_code, 0) << r.err;
+  const Json json = parse_json(r.out, "stdout");
+  EXPECT_EQ(json["problems"][0]["candidates"], 6);
+  EXPECT_EQ(json["problems"][0]["right"], 2);
 }
 
 TEST(EvalCommand, SaysWhatIsWrong) {
