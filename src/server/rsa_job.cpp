@@ -47,7 +47,7 @@ Json widths_of(const rsa::Settings& settings) {
 Json candidate_json(const rsa::Candidate& c) {
   const rsa::Output& output = c.output;
   Json json = {{"stage", c.stage},
-               {"slot", c.slot},
+               {"candidate", c.slot},
                {"finish_reason", output.failed() ? "error" : finish_reason_name(output.finish)},
                {"tokens", output.output_tokens},
                {"cached_tokens", output.cached_tokens},
@@ -60,7 +60,7 @@ Json candidate_json(const rsa::Candidate& c) {
 Json result_json(const rsa::Result& result) {
   Json votes = Json::array();
   for (const rsa::Vote& vote : result.votes) {
-    votes.push_back({{"answer", vote.answer}, {"slots", vote.slots}});
+    votes.push_back({{"answer", vote.answer}, {"candidates", vote.slots}});
   }
   return {{"stage", result.answer_stage},
           {"chosen", result.chosen ? Json(*result.chosen) : Json()},
@@ -128,7 +128,8 @@ class Run {
   }
 
   void tell_progress(std::size_t stage, std::size_t slot, Untold& of) {
-    Json json = {{"type", "progress"}, {"stage", stage}, {"slot", slot}, {"tokens", of.tokens}};
+    Json json = {
+        {"type", "progress"}, {"stage", stage}, {"candidate", slot}, {"tokens", of.tokens}};
     if (call_.stream_candidates) {
       json["reasoning"] = std::exchange(of.text.reasoning, {});
       json["content"] = std::exchange(of.text.answer, {});
@@ -144,7 +145,7 @@ class Run {
       case Kind::started:
         tell({{"type", "start"},
               {"stage", event.stage},
-              {"slot", event.slot},
+              {"candidate", event.slot},
               {"sources", event.task->sources}});
         break;
       case Kind::progress: {

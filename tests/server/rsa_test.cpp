@@ -208,7 +208,7 @@ TEST(RsaServer, StreamsARunAndThenItsAnswer) {
     const std::string type = event.at("type");
     if (type == "stage") stages.push_back(event.at("stage"));
     if (type != "start" && type != "progress" && type != "done") continue;
-    const Place place{event.at("stage"), event.at("slot")};
+    const Place place{event.at("stage"), event.at("candidate")};
     if (type == "start") {
       EXPECT_TRUE(started.insert(place).second);
       EXPECT_EQ(event.at("sources").size(), place.first == 0 ? 0U : 2U);
@@ -228,6 +228,7 @@ TEST(RsaServer, StreamsARunAndThenItsAnswer) {
   EXPECT_EQ(stages, (std::vector<int>{0, 1, 2}));
   const Place chosen{run.back().at("stage"), run.back().at("chosen")};
   EXPECT_EQ(chosen.first, 2);
+  for (const Json& vote : run.back().at("votes")) EXPECT_FALSE(vote.at("candidates").empty());
   EXPECT_EQ(text, texts.at(chosen));
   EXPECT_NE(text, "");
   EXPECT_TRUE(finish == "length" || finish == "stop");

@@ -25,7 +25,7 @@ export interface Candidate {
 
 export interface Vote {
   answer: string;
-  slots: readonly number[];
+  candidates: readonly number[];
 }
 
 export interface RunResult {
@@ -71,7 +71,7 @@ export const tokensOf = ({ stages }: Run): number => stages.flat().reduce((sum, 
 
 /** The vote for the answer that was chosen. */
 export const chosenVote = ({ result }: Run): Vote | undefined =>
-  result?.votes.find(({ slots }) => result.chosen !== null && slots.includes(result.chosen));
+  result?.votes.find(({ candidates }) => result.chosen !== null && candidates.includes(result.chosen));
 
 const slotsIn = (value: unknown): number[] => [
   ...new Set(list(value).slice(0, mostSlots).filter((slot): slot is number => amount(slot, mostSlots - 1) !== undefined)),
@@ -85,7 +85,7 @@ const shortText = (value: unknown): string | undefined => text(value).slice(0, m
 const readVotes = (value: unknown): Vote[] =>
   list(value)
     .slice(0, mostSlots)
-    .map((vote) => ({ answer: text(fields(vote)?.answer).slice(0, mostAnswer), slots: slotsIn(fields(vote)?.slots) }));
+    .map((vote) => ({ answer: text(fields(vote)?.answer).slice(0, mostAnswer), candidates: slotsIn(fields(vote)?.candidates) }));
 
 const resultOf = (given: Fields, largest: unknown, bound: unknown): RunResult => ({
   stage: amount(given.stage, mostStages) ?? 0,
@@ -163,7 +163,7 @@ export class RunCollector {
 
   #change(given: Fields, change: (one: Candidate) => Candidate): void {
     const stage = amount(given.stage, mostStages - 1);
-    const slot = amount(given.slot, mostSlots - 1);
+    const slot = amount(given.candidate, mostSlots - 1);
     // An event may come before the one that tells how many there are.
     if (stage === undefined || slot === undefined || !this.#room(stage, slot)) return;
     this.#stages[stage]![slot] = change(this.#stages[stage]![slot]!);

@@ -1,5 +1,6 @@
 import { fields, type Fields, text, time } from "./read";
 import { readRun } from "./run";
+import { runMarkdown } from "./run_markdown";
 import { readSettings } from "./settings";
 import { type Answer, type AnswerState, type Conversation, type Message, newId, shownBranch, titleOf } from "./tree";
 
@@ -109,6 +110,7 @@ export function toMarkdown({ conversation, messages }: Whole): string {
   for (const { message } of shownBranch(byId, conversation.chosen)) {
     const { role, content, answer } = message;
     parts.push(`## ${role === "user" ? "User" : answer?.model || "Assistant"}`);
+    if (answer?.run) parts.push(runMarkdown(answer.run));
     if (answer?.reasoning.trim()) {
       parts.push(`<details>\n<summary>Thinking</summary>\n\n${answer.reasoning.trim()}\n\n</details>`);
     }

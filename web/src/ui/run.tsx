@@ -11,17 +11,17 @@ function Votes({ run }: { run: Run }) {
   const votes = run.result?.votes ?? [];
   if (votes.length === 0) return null;
   const chosen = chosenVote(run);
-  const most = Math.max(...votes.map(({ slots }) => slots.length));
+  const most = Math.max(...votes.map(({ candidates }) => candidates.length));
   return (
     <ul class="votes" aria-label="Votes">
       {votes.slice(0, mostVotes).map((vote, index) => (
         <li key={index} class={vote === chosen ? "chosen" : undefined}>
           <bdi title={vote.answer}>{inLine(vote.answer)}</bdi>
           <span class="bar" aria-hidden="true">
-            <i style={{ width: `${most ? (100 * vote.slots.length) / most : 0}%` }} />
+            <i style={{ width: `${most ? (100 * vote.candidates.length) / most : 0}%` }} />
           </span>
           <span>
-            {vote.slots.length}
+            {vote.candidates.length}
             {vote === chosen && (
               <>
                 <Icon name="check" />

@@ -44,7 +44,7 @@ export function agreement(run: Run): string {
   const vote = chosenVote(run);
   const width = run.stages[run.result?.stage ?? -1]?.length;
   if (!vote || !width) return "";
-  return width === 1 ? `answer ${inLine(vote.answer)}` : `${vote.slots.length} of ${width} agree on ${inLine(vote.answer)}`;
+  return width === 1 ? `answer ${inLine(vote.answer)}` : `${vote.candidates.length} of ${width} agree on ${inLine(vote.answer)}`;
 }
 
 /** The line that a run is folded to. */

@@ -54,7 +54,7 @@ export function* runEvents(asked, { failing = 5, hostile, steps = 6 } = {}) {
   for (const [stage, width] of widths.entries()) {
     for (let slot = 0; slot < width; slot++) {
       const sources = stage === 0 ? [] : drawn(stage, slot, Math.min(settings.subset, population), population);
-      yield [{ type: "start", stage, slot, sources }, false];
+      yield [{ type: "start", stage, candidate: slot, sources }, false];
     }
     const texts = Array.from({ length: width }, (_, slot) =>
       hostile ? { reasoning: hostile, content: hostile } : candidateText(stage, slot, answerOf(stage, slot) ?? "?"),
@@ -66,14 +66,14 @@ export function* runEvents(asked, { failing = 5, hostile, steps = 6 } = {}) {
         const { reasoning, content } = texts[slot];
         const piece = (text) => text.slice(Math.floor((text.length * (step - 1)) / last), Math.floor((text.length * step) / last));
         const tokens = Math.floor(((beta / 24) * step * (8 + ((slot * 5) % 7))) / steps);
-        yield [{ type: "progress", stage, slot, tokens, ...(given.stream_candidates ? { reasoning: piece(reasoning), content: piece(content) } : {}) }, slot % 4 === 0];
+        yield [{ type: "progress", stage, candidate: slot, tokens, ...(given.stream_candidates ? { reasoning: piece(reasoning), content: piece(content) } : {}) }, slot % 4 === 0];
         if (step < last) continue;
         const answer = hostile ? hostile.slice(0, 300) : answerOf(stage, slot);
-        yield [{ type: "done", stage, slot, finish_reason: answer === null ? "length" : "stop", tokens, cached_tokens: stage * 70, seconds: tokens / 40, answer }, true];
+        yield [{ type: "done", stage, candidate: slot, finish_reason: answer === null ? "length" : "stop", tokens, cached_tokens: stage * 70, seconds: tokens / 40, answer }, true];
       }
     }
     if (stage === 0 && failing < width) {
-      yield [{ type: "done", stage, slot: failing, finish_reason: "error", tokens: 12, cached_tokens: 0, seconds: 1, answer: null, error: "The endpoint did not answer." }, true];
+      yield [{ type: "done", stage, candidate: failing, finish_reason: "error", tokens: 12, cached_tokens: 0, seconds: 1, answer: null, error: "The endpoint did not answer." }, true];
     }
     yield [{ type: "stage", stage, usage: { prompt_tokens: 900, cached_tokens: 70, completion_tokens: 5000 } }, true];
     if (stage < rounds) continue;
@@ -83,8 +83,8 @@ export function* runEvents(asked, { failing = 5, hostile, steps = 6 } = {}) {
       if (answer !== null) votes.set(answer, [...(votes.get(answer) ?? []), slot]);
     }
   }
-  const list = [...votes].map(([answer, slots]) => ({ answer, slots })).sort((a, b) => b.slots.length - a.slots.length);
-  chosen = list[0].slots[0];
+  const list = [...votes].map(([answer, candidates]) => ({ answer, candidates })).sort((a, b) => b.candidates.length - a.candidates.length);
+  chosen = list[0].candidates[0];
   yield [{ type: "weather", stage: 0, rain: true }, false];
   yield [{ type: "result", stage: rounds, chosen, votes: list, largest_context: 33_411, context_bound: 58_900, stopped: false }, true];
 }

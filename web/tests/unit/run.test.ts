@@ -15,18 +15,18 @@ const begins = { type: "run", settings: { beta: 100, final_tokens: 200 }, widths
 
 const events = [
   begins,
-  { type: "start", stage: 0, slot: 0, sources: [] },
-  { type: "start", stage: 0, slot: 1, sources: [] },
-  { type: "progress", stage: 0, slot: 0, tokens: 5, reasoning: "a ", content: "" },
-  { type: "progress", stage: 0, slot: 0, tokens: 9, reasoning: "b", content: "c" },
-  { type: "done", stage: 0, slot: 0, finish_reason: "stop", tokens: 10, cached_tokens: 7, seconds: 1.5, answer: "42" },
-  { type: "done", stage: 0, slot: 1, finish_reason: "error", tokens: 2, answer: null, error: "no endpoint" },
+  { type: "start", stage: 0, candidate: 0, sources: [] },
+  { type: "start", stage: 0, candidate: 1, sources: [] },
+  { type: "progress", stage: 0, candidate: 0, tokens: 5, reasoning: "a ", content: "" },
+  { type: "progress", stage: 0, candidate: 0, tokens: 9, reasoning: "b", content: "c" },
+  { type: "done", stage: 0, candidate: 0, finish_reason: "stop", tokens: 10, cached_tokens: 7, seconds: 1.5, answer: "42" },
+  { type: "done", stage: 0, candidate: 1, finish_reason: "error", tokens: 2, answer: null, error: "no endpoint" },
   { type: "stage", stage: 0, usage: { prompt_tokens: 1, cached_tokens: 1, completion_tokens: 1 } },
-  { type: "start", stage: 1, slot: 2, sources: [0, 2] },
-  { type: "progress", stage: 1, slot: 2, tokens: 3 },
-  { type: "done", stage: 1, slot: 2, finish_reason: "length", tokens: 30, answer: "42" },
+  { type: "start", stage: 1, candidate: 2, sources: [0, 2] },
+  { type: "progress", stage: 1, candidate: 2, tokens: 3 },
+  { type: "done", stage: 1, candidate: 2, finish_reason: "length", tokens: 30, answer: "42" },
   {
-    type: "result", stage: 1, chosen: 2, votes: [{ answer: "42", slots: [0, 2] }, { answer: "7", slots: [1] }],
+    type: "result", stage: 1, chosen: 2, votes: [{ answer: "42", candidates: [0, 2] }, { answer: "7", candidates: [1] }],
     largest_context: 50, context_bound: 60, stopped: false,
   },
 ];
@@ -43,7 +43,7 @@ test("events become a run", () => {
   assert.deepEqual([run.beta, run.finalTokens, run.kvForecast, run.kvBudget], [100, 200, 5, 9]);
   assert.equal(tokensOf(run), 42);
   assert.equal(run.result!.contextBound, 60);
-  assert.deepEqual(chosenVote(run), { answer: "42", slots: [0, 2] });
+  assert.deepEqual(chosenVote(run), { answer: "42", candidates: [0, 2] });
 });
 
 test("in any order the run is the same, but for the text", () => {
@@ -63,21 +63,21 @@ test("in any order the run is the same, but for the text", () => {
 
 test("unknown types, unknown members and wrong values are passed over", () => {
   const odd: unknown[] = [
-    null, 3, "run", [], {}, { type: "weather", stage: 0, slot: 0 }, { type: 3 }, { type: "start" },
-    { type: "start", stage: -1, slot: 0 }, { type: "start", stage: 0.5, slot: 0 }, { type: "start", stage: 0, slot: "1" },
-    { type: "progress", stage: 1e9, slot: 0, tokens: 1 }, { type: "progress", stage: 0, slot: 5000, tokens: 1 },
+    null, 3, "run", [], {}, { type: "weather", stage: 0, candidate: 0 }, { type: 3 }, { type: "start" },
+    { type: "start", stage: -1, candidate: 0 }, { type: "start", stage: 0.5, candidate: 0 }, { type: "start", stage: 0, candidate: "1" },
+    { type: "progress", stage: 1e9, candidate: 0, tokens: 1 }, { type: "progress", stage: 0, candidate: 5000, tokens: 1 },
     { type: "run", widths: "many", settings: [] }, { type: "run", widths: [null, -3, 1e300] },
   ];
   const run = collect(...odd, ...events.map((event) => ({ ...event, later: { member: 1 } })), ...odd).end();
   const wanted = collect(...events).end();
   assert.deepEqual({ ...run.stages }, { ...wanted.stages });
   const wrong = collect(begins, {
-    type: "done", stage: 0, slot: 0, finish_reason: 7, tokens: -4, seconds: "x", answer: { a: 1 }, error: ["x"], cached_tokens: 1.5,
-  }, { type: "start", stage: 1, slot: 0, sources: [0, 0, -1, "2", 1.5, 1e9, 2] }, { type: "result", stage: "x", chosen: "y", votes: [3, { answer: 4, slots: 5 }] }).end();
+    type: "done", stage: 0, candidate: 0, finish_reason: 7, tokens: -4, seconds: "x", answer: { a: 1 }, error: ["x"], cached_tokens: 1.5,
+  }, { type: "start", stage: 1, candidate: 0, sources: [0, 0, -1, "2", 1.5, 1e9, 2] }, { type: "result", stage: "x", chosen: "y", votes: [3, { answer: 4, candidates: 5 }] }).end();
   assert.deepEqual(wrong.stages[0]![0], { state: "done", sources: [], tokens: 0, reasoning: "", content: "" });
   assert.deepEqual(wrong.stages[1]![0]!.sources, [0, 2]);
-  assert.deepEqual(wrong.result, { stage: 0, chosen: null, votes: [{ answer: "", slots: [] }, { answer: "", slots: [] }], stopped: false });
-  const inherited = JSON.parse('{"type":"done","stage":0,"slot":0,"finish_reason":"__proto__"}');
+  assert.deepEqual(wrong.result, { stage: 0, chosen: null, votes: [{ answer: "", candidates: [] }, { answer: "", candidates: [] }], stopped: false });
+  const inherited = JSON.parse('{"type":"done","stage":0,"candidate":0,"finish_reason":"__proto__"}');
   assert.equal(collect(begins, inherited).part().stages[0]![0]!.state, "done");
 });
 
@@ -85,14 +85,14 @@ test("a run is bounded, however much is sent", () => {
   const huge = collect({ type: "run", widths: Array.from({ length: 5000 }, () => 1024) }).part();
   assert.equal(huge.stages.flat().length, 2048);
   const collector = collect({ type: "run", widths: [1] });
-  for (let step = 0; step < 300; step++) collector.add({ type: "progress", stage: 0, slot: 0, tokens: step, reasoning: `${step} `.repeat(300), content: "x".repeat(600) });
+  for (let step = 0; step < 300; step++) collector.add({ type: "progress", stage: 0, candidate: 0, tokens: step, reasoning: `${step} `.repeat(300), content: "x".repeat(600) });
   const { reasoning, content, cut } = collector.end().stages[0]![0]!;
   assert.ok(reasoning.length + content.length <= 96_000);
   assert.ok(content.length >= 40_000 && reasoning.length >= 20_000);
   assert.match(reasoning, /299 $/);
   assert.ok(cut! > 100_000);
   const many = collect({ type: "run", widths: [1024, 1024] });
-  for (let slot = 0; slot < 1024; slot++) many.add({ type: "progress", stage: 0, slot, tokens: 1, reasoning: "y".repeat(50_000) });
+  for (let slot = 0; slot < 1024; slot++) many.add({ type: "progress", stage: 0, candidate: slot, tokens: 1, reasoning: "y".repeat(50_000) });
   assert.ok(many.part().stages.flat().reduce((sum, one) => sum + one.reasoning.length, 0) <= 4_000_000);
 });
 

@@ -116,6 +116,26 @@ test("Markdown holds the shown branch", () => {
   assert.doesNotMatch(text, /no pages/);
 });
 
+test("Markdown holds the run", () => {
+  const run = {
+    stages: [
+      [
+        { state: "done" as const, sources: [], tokens: 5, finish: "stop", answer: "4|2", reasoning: "", content: "" },
+        { state: "failed" as const, sources: [], tokens: 2, error: "no\nendpoint", reasoning: "", content: "" },
+      ],
+      [{ state: "done" as const, sources: [0, 1], tokens: 7, finish: "length", answer: "<b>", reasoning: "", content: "" }],
+    ],
+    result: { stage: 1, chosen: 0, votes: [{ answer: "<b>", candidates: [0] }], stopped: false },
+    started: 0,
+    ms: 1,
+  };
+  const messages = whole.messages.map((one) => (one.id === "a1" ? { ...one, answer: { ...one.answer!, run } } : one));
+  const text = toMarkdown({ ...whole, messages });
+  assert.match(text, /<summary>Markovian RSA: 2 stages, 14 tokens<\/summary>\n\n\| stage \|/);
+  assert.match(text, /\| 1 \| 1 \|  \| 5 \| stop \| 4\\\|2 \|\n\| 1 \| 2 \|  \| 2 \| failed: no endpoint \|  \|\n/);
+  assert.match(text, /\| 2 \| 1 \(chosen\) \| 1, 2 \| 7 \| length \| \\<b> \|\n\nVotes:\n\n- 1 × \\<b> \(chosen\)\n\n<\/details>/);
+});
+
 test("file names suit every system", () => {
   assert.equal(fileName("a/b: c?*\\", "md"), "a-b-c.md");
   assert.equal(fileName("../..", "md"), "conversation.md");
