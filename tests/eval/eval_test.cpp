@@ -85,7 +85,6 @@ TEST(EvalDataset, NamesWhatIsWrong) {
           R"({"problem": "p"})",
           "problem 2");
   refused("a.jsonl", R"({"problem": "p", "solution": "none"})", "boxed");
-  refused("a.jsonl", R"({"problem": "p", "answer": "1", "kind": "code"})", "programs");
   refused("a.jsonl", "{\"problem\": \"\xff\"}", "UTF-8");
   refused("a.csv", "a,b\n\"open", "quote");
   refused("a.csv", "problem,answer\nx\n", "row 1");
