@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Writes verifiable reasoning tasks with worked solutions: what the default model learns from.
 
-usage: scripts/make_reasoning_tasks.py OUT_DIR [--count N] [--held-out N] [--seed S]
+usage: scripts/make_reasoning_tasks.py OUT_DIR [--count N] [--seed S] [--text SHARE] [--easy]
 
   OUT_DIR/train.jsonl        conversations: a task, thoughts in a think block, a boxed answer
   OUT_DIR/aggregate.jsonl    conversations: the prompt that Markovian RSA gives, with the thoughts of
@@ -9,8 +9,9 @@ usage: scripts/make_reasoning_tasks.py OUT_DIR [--count N] [--held-out N] [--see
   OUT_DIR/text.jsonl         solutions as plain text, for pre-training
   OUT_DIR/held-out.jsonl     {"problem", "answer", "family", "level"}: tasks that are in none of these
 
-Families: addition, subtraction, products, chain, sorting, operators, order. Levels 1 to 5. A task is
-made from (seed, number) alone, so files of any size begin alike.
+Families: addition, subtraction, products, chain, sorting, operators, order. Levels 1 to 5, each as
+often as the others, or easy ones more often. A task is made from (seed, number) alone, so files of any
+size begin alike; the held-out ones are the same for every seed.
 """
 
 import argparse
@@ -20,6 +21,9 @@ import pathlib
 import random
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
+# What people may say after a task; zaya eval says the first.
+ENDINGS = ["\n\nWork it out step by step, and put the final answer in \\boxed{}.",
+           "\n\nThink step by step.", " Put the answer in \\boxed{}."]
 NAMES = ["Ann", "Bob", "Cid", "Dan", "Eve", "Fay", "Gus", "Hal"]
 
 
@@ -218,10 +222,13 @@ FAMILIES = {"addition": addition, "subtraction": subtraction, "products": produc
             "sorting": sorting, "operators": operators, "order": order}
 
 
-def make(seed, number):
+HELD_OUT = 1000  # the first tasks of seed 1
+
+
+def make(seed, number, easy=False):
   rng = random.Random(f"{seed} {number}")
   family = rng.choice(list(FAMILIES))
-  level = rng.randrange(1, 6)
+  level = rng.choice((1, 1, 1, 2, 2, 2, 3, 3, 4, 5)) if easy else rng.randrange(1, 6)
   return (family, level) + FAMILIES[family](rng, level) + (rng,)
 
 
@@ -271,8 +278,9 @@ def main():
   parser = argparse.ArgumentParser()
   parser.add_argument("out", type=pathlib.Path)
   parser.add_argument("--count", type=int, default=20000)
-  parser.add_argument("--held-out", type=int, default=1000)
   parser.add_argument("--seed", type=int, default=1)
+  parser.add_argument("--text", type=float, default=0.5)
+  parser.add_argument("--easy", action="store_true")
   args = parser.parse_args()
   args.out.mkdir(parents=True, exist_ok=True)
   opened = {name: (args.out / f"{name}.jsonl").open("w", encoding="utf-8")
@@ -282,19 +290,21 @@ def main():
     opened[name].write(json.dumps(value) + "\n")
 
   asked = set()
-  for number in range(args.held_out):
-    family, level, task, work, _ = make(args.seed, number)
+  for number in range(HELD_OUT):
+    family, level, task, work, _ = make(1, number)
     if task not in asked:
       asked.add(task)
       write("held-out", {"problem": task, "answer": work(Exact())[1], "family": family,
                          "level": level})
-  for number in range(args.held_out, args.held_out + args.count):
-    family, _, task, work, rng = make(args.seed, number)
+  for number in range(HELD_OUT, HELD_OUT + args.count):
+    family, _, task, work, rng = make(args.seed, number, args.easy)
     if task in asked:
       continue
     lines, answer = work(Exact())
+    if rng.random() < 0.4:
+      task += rng.choice(ENDINGS)
     # Each task once as text or as a conversation: others are made as easily.
-    if rng.random() < 0.5:
+    if rng.random() < args.text:
       write("text", {"text": "\n".join([task, *lines, boxed(answer)])})
     elif rng.random() < 0.6:
       write("train", (direct if rng.random() < 0.05 else conversation)(task, lines, answer))

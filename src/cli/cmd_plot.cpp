@@ -77,6 +77,7 @@ plot::Series read_series(const std::string& file, const std::string& name, const
     throw Error({.where = file, .what = "no line has both " + options.x + " and " + options.y});
   }
   smooth(series.points, options.smooth);
+  series.marks = series.points.size() <= 30;
   return series;
 }
 

@@ -269,7 +269,7 @@ std::vector<double> ticks(double from, double to, bool logarithmic, std::size_t 
   const double raw = (to - from) / static_cast<double>(std::max<std::size_t>(1, count));
   if (raw <= 0) return {from};
   const double power = std::pow(10.0, std::floor(std::log10(raw)));
-  const double m = raw / power;
+  const double m = raw / power * (1 - 1e-9);  // a whole step stays one
   const double step = power * (m <= 1 ? 1 : m <= 2 ? 2 : m <= 5 ? 5 : 10);
   for (double i = std::ceil(from / step - 1e-9); i * step <= to + 1e-9 * step; ++i) {
     out.push_back(i * step);

@@ -97,5 +97,12 @@ TEST(Answers, HostileTextsTakeBoundedTime) {
   }
 }
 
+// No reading makes sense of these; equal texts are equal answers all the same.
+TEST(Answers, TextsWithoutMeaning) {
+  EXPECT_TRUE(equivalent("*, *", "*, *", Kind::mathematics));
+  EXPECT_FALSE(equivalent("*, *", "*, +", Kind::mathematics));
+  EXPECT_FALSE(equivalent("", "", Kind::mathematics));
+}
+
 }  // namespace
 }  // namespace zaya::answers
