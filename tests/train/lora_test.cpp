@@ -71,15 +71,7 @@ class LoraTest : public testing::Test {
   }
 
   void write_data() const {
-    Examples examples;
-    Random random(1);
-    for (int i = 0; i < 200; ++i) {
-      std::vector<TokenId> tokens(random.next() % 20 + 4);
-      tokens[0] = static_cast<TokenId>(random.next() % 64);
-      for (std::size_t j = 1; j < tokens.size(); ++j) tokens[j] = (tokens[j - 1] + 3) % 64;
-      examples.add(tokens, std::vector<std::uint8_t>(tokens.size(), 1));
-    }
-    write_shard(folder_ / "data/0.tokens", examples, {});
+    write_shard(folder_ / "data/0.tokens", counting_examples(200, 64), {});
   }
   Json json(const std::string& model, const std::string& out, std::uint64_t steps) const {
     return {{"model", model},

@@ -5,6 +5,7 @@
 
 #include "base/random.h"
 #include "train/model.h"
+#include "train/shard.h"
 
 namespace zaya::train {
 
@@ -55,6 +56,19 @@ inline std::vector<std::vector<TokenId>> random_documents(const std::vector<std:
     }
   }
   return out;
+}
+
+/// Sequences that count up by three from a random start: easy to learn, not at once.
+inline Examples counting_examples(std::size_t count, TokenId vocab) {
+  Examples examples;
+  Random random(1);
+  for (std::size_t i = 0; i < count; ++i) {
+    std::vector<TokenId> tokens(random.next() % 20 + 4);
+    tokens[0] = static_cast<TokenId>(random.next() % static_cast<std::uint64_t>(vocab));
+    for (std::size_t j = 1; j < tokens.size(); ++j) tokens[j] = (tokens[j - 1] + 3) % vocab;
+    examples.add(tokens, std::vector<std::uint8_t>(tokens.size(), 1));
+  }
+  return examples;
 }
 
 inline PackedBatch pack(const std::vector<std::vector<TokenId>>& documents) {

@@ -101,15 +101,7 @@ class RanksTrain : public testing::Test {
     ModelConfig model = small_config(true);
     model.eos = {1};
     init_checkpoint(model, folder_ / "model", {.seed = 3, .dtype = DType::f32, .text_from = {}});
-    Examples examples;
-    Random random(1);
-    for (int i = 0; i < 300; ++i) {
-      std::vector<TokenId> tokens(random.next() % 20 + 4);
-      tokens[0] = static_cast<TokenId>(random.next() % 29);
-      for (std::size_t j = 1; j < tokens.size(); ++j) tokens[j] = (tokens[j - 1] + 3) % 29;
-      examples.add(tokens, std::vector<std::uint8_t>(tokens.size(), 1));
-    }
-    write_shard(folder_ / "data/0.tokens", examples, {});
+    write_shard(folder_ / "data/0.tokens", counting_examples(300, 29), {});
   }
   void TearDown() override { fs::remove_all(folder_); }
 
