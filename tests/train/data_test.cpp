@@ -11,6 +11,7 @@
 
 #include "base/file.h"
 #include "base/random.h"
+#include "tests/train/random_model.h"
 #include "train/loader.h"
 #include "train/prepare.h"
 #include "train/shard.h"
@@ -148,6 +149,14 @@ TEST_F(TrainingData, LongExamplesAreLeftOutWhereNothingIsSplit) {
                   {.sources = {{folder_ / "b"}}, .context = 16, .batch_rows = 16, .split = false});
             }).find("no example"),
             std::string::npos);
+}
+
+// What is left over of a window's last batch would be a step of a few rows.
+TEST_F(TrainingData, EveryBatchIsNearlyFull) {
+  fs::create_directories(folder_ / "a");
+  write_shard(folder_ / "a/0.tokens", counting_examples(3000, 29), {});
+  Loader loader({.sources = {{folder_ / "a"}}, .context = 32, .batch_rows = 256, .seed = 1});
+  for (int i = 0; i < 200; ++i) EXPECT_GT(loader.next().rows(), 128U) << i;
 }
 
 TEST_F(TrainingData, MixturesKeepTheirWeights) {
