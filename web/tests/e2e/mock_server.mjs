@@ -48,7 +48,8 @@ const tokens = (text) => text.match(/\s*\S{1,6}|\s+/g) ?? [];
 /**
  * The mock keeps what was asked of it in `requests`. An answer is
  * { reasoning, content, finish, status, error, retryAfter, pace, breakAfter, run }:
- * pace is the time between tokens in milliseconds, breakAfter the number of tokens before the connection breaks;
+ * pace is the time between tokens in milliseconds, breakAfter the number of tokens before the connection
+ * breaks, as soon as a test calls state.breaks() or after ten seconds;
  * run has the options of run_script.mjs, of which pace and breakAfter count events.
  */
 export async function startMock(port = 0) {
@@ -110,9 +111,11 @@ async function stream(response, asked, { reasoning = "", content = "", finish = 
   const said = tokens(content);
   choice({ role: "assistant", content: "" });
   const breaks = async () => {
-    await sleep(200); // what was written is on its way before the connection breaks
-    if (error || run.error) response.end(`data: ${JSON.stringify({ error: { message: error ?? run.error } })}\n\n`);
-    else response.destroy();
+    const message = error ?? run.error;
+    if (message) return response.end(`data: ${JSON.stringify({ error: { message } })}\n\n`);
+    // A browser drops what its page has not read when a connection breaks: a test says when it has seen what came.
+    await Promise.race([new Promise((resolve) => (state.breaks = resolve)), sleep(10_000)]);
+    response.destroy();
   };
   let events = 0;
   let written = 0;

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
 import { test } from "node:test";
 import { phone } from "./browser.mjs";
-import { accessible, answered, ask, focused, lastAnswer, mock, onPage, picture, real, scripted, shots } from "./steps.mjs";
+import { accessible, answered, ask, eventually, focused, lastAnswer, mock, onPage, picture, real, scripted, shots } from "./steps.mjs";
 
 const question = "How many lattice points lie in the disc of radius $\\sqrt{13}$";
 
@@ -44,16 +44,16 @@ test("a run is asked for with the settings, and folds to its outcome", scripted,
       stream_options: { include_usage: true },
     });
     assert.equal(messages.length, 1);
-    assert.match(await line(page).innerText(), /^Markovian RSA: 3 stages of 16, [\d,]+ tokens, 14 of 16 agree on 45$/);
-    assert.equal(await run(page).locator(".run-grid").count(), 0);
+    await eventually(async () => assert.match(await line(page).innerText(), /^Markovian RSA: 3 stages of 16, [\d,]+ tokens, 14 of 16 agree on 45$/));
+    await eventually(async () => assert.equal(await run(page).locator(".run-grid").count(), 0));
     await lastAnswer(page).locator(":scope > .markdown .katex-display").first().waitFor();
     await unfold(page);
-    assert.equal(await run(page).locator(".cell").count(), 48);
-    assert.equal(await run(page).locator(".cell.chosen").count(), 1);
-    assert.equal(await run(page).locator(".cell.failed").count(), 1);
-    assert.equal(await cell(page, 2, 0).innerText(), "45");
-    assert.match(await run(page).locator(".votes li.chosen").innerText(), /^45\s+14\s*, chosen$/);
-    assert.match(await run(page).locator(".run-facts").innerText(), /largest context 33,411 tokens of at most 58,900 tokens · KV cache: at most 1.5 GiB of 8.0 GiB/);
+    await eventually(async () => assert.equal(await run(page).locator(".cell").count(), 48));
+    await eventually(async () => assert.equal(await run(page).locator(".cell.chosen").count(), 1));
+    await eventually(async () => assert.equal(await run(page).locator(".cell.failed").count(), 1));
+    await eventually(async () => assert.equal(await cell(page, 2, 0).innerText(), "45"));
+    await eventually(async () => assert.match(await run(page).locator(".votes li.chosen").innerText(), /^45\s+14\s*, chosen$/));
+    await eventually(async () => assert.match(await run(page).locator(".run-facts").innerText(), /largest context 33,411 tokens of at most 58,900 tokens · KV cache: at most 1.5 GiB of 8.0 GiB/));
   }));
 
 test("while a run goes on its grid shows it, a candidate's text grows, and stopping keeps it", scripted, () =>
@@ -62,8 +62,8 @@ test("while a run goes on its grid shows it, a candidate's text grows, and stopp
     const aborted = mock.state.aborted;
     await ask(page, `${question}, stop?`);
     await run(page).locator(".cell.running").first().waitFor();
-    assert.match(await line(page).innerText(), /stage 1 of 3, \d+ of 24 done, [\d,]+ tokens/);
-    assert.equal(await run(page).locator(".cell").count(), 24);
+    await eventually(async () => assert.match(await line(page).innerText(), /stage 1 of 3, \d+ of 24 done, [\d,]+ tokens/));
+    await eventually(async () => assert.equal(await run(page).locator(".cell").count(), 24));
     await cell(page, 0, 0).click();
     const dialog = page.getByRole("dialog", { name: "Candidate 1 of stage 1" });
     await dialog.locator(".thinking summary").click();
@@ -79,14 +79,13 @@ test("while a run goes on its grid shows it, a candidate's text grows, and stopp
     await page.waitForFunction(() => /stage 2/.test(document.querySelector(".run summary").innerText));
     await page.keyboard.press("Escape");
     await answered(page);
-    assert.match(await lastAnswer(page).innerText(), /Stopped\./);
-    assert.match(await line(page).innerText(), /ended in stage [123] of 3, \d+ of 24 done/);
-    for (let wait = 0; wait < 50 && mock.state.aborted === aborted; wait++) await page.waitForTimeout(100);
-    assert.equal(mock.state.aborted, aborted + 1);
-    assert.equal(await run(page).locator(".cell.running").count(), 0);
+    await eventually(async () => assert.match(await lastAnswer(page).innerText(), /Stopped\./));
+    await eventually(async () => assert.match(await line(page).innerText(), /ended in stage [123] of 3, \d+ of 24 done/));
+    await eventually(() => assert.equal(mock.state.aborted, aborted + 1));
+    await eventually(async () => assert.equal(await run(page).locator(".cell.running").count(), 0));
     await page.reload();
     await page.waitForSelector(".message.answer footer");
-    assert.match(await line(page).innerText(), /ended in stage [123] of 3/);
+    await eventually(async () => assert.match(await line(page).innerText(), /ended in stage [123] of 3/));
     await unfold(page);
     await cell(page, 0, 0).click();
     await dialog.locator(".katex-display").waitFor();
@@ -101,15 +100,15 @@ test("the keyboard walks the grid; lines and words tell what fed a candidate", s
     // One stop of Tab: the chosen candidate.
     await page.keyboard.press("Tab");
     await focused(page, ".cell.chosen");
-    assert.equal(await run(page).locator('.cell[tabindex="0"]').count(), 1);
+    await eventually(async () => assert.equal(await run(page).locator('.cell[tabindex="0"]').count(), 1));
     await page.keyboard.press("ArrowUp");
     await page.keyboard.press("ArrowRight");
     await page.keyboard.press("ArrowRight");
     await focused(page, '.cell[data-stage="1"][data-slot="2"]');
-    assert.equal(await run(page).locator('.cell[tabindex="0"]').getAttribute("data-slot"), "2");
+    await eventually(async () => assert.equal(await run(page).locator('.cell[tabindex="0"]').getAttribute("data-slot"), "2"));
     const described = await page.evaluate(() => document.getElementById(document.activeElement.getAttribute("aria-describedby")).textContent);
     assert.match(described, /^Candidate 3 of stage 2 done with [\d,]+ tokens; (answer \d+; )?fed by \d+, \d+, \d+, \d+ of stage 1; feeds [\d, ]+ of stage 3$/);
-    assert.equal(await run(page).locator(".cell.source").count(), 4);
+    await eventually(async () => assert.equal(await run(page).locator(".cell.source").count(), 4));
     const into = await run(page).locator("path.into").getAttribute("d");
     assert.equal(into.match(/M/g).length, 4);
     // The first line begins at the first source and ends at the marked cell.
@@ -128,7 +127,7 @@ test("the keyboard walks the grid; lines and words tell what fed a candidate", s
     await page.keyboard.press("Enter");
     const dialog = page.getByRole("dialog", { name: "Candidate 16 of stage 3" });
     await dialog.locator(".katex-display").waitFor();
-    assert.equal(await dialog.getByRole("button", { name: "Next candidate" }).isDisabled(), true);
+    await eventually(async () => assert.equal(await dialog.getByRole("button", { name: "Next candidate" }).isDisabled(), true));
     const source = dialog.getByRole("button", { name: /^Candidate \d+ of stage 2$/ }).first();
     const name = await source.getAttribute("aria-label");
     await source.click();
@@ -165,7 +164,7 @@ test("a run survives a reload, an export and an import", scripted, () =>
     assert.match(before, /3 stages of 6, then 1, [\d,]+ tokens, answer \d+$/);
     await page.reload();
     await page.waitForSelector(".message.answer footer");
-    assert.equal(await line(page).innerText(), before);
+    await eventually(async () => assert.equal(await line(page).innerText(), before));
     await page.getByLabel("This conversation").click();
     const [json] = await Promise.all([page.waitForEvent("download"), page.getByRole("menuitem", { name: "Export as JSON" }).click()]);
     const file = JSON.parse(await readFile(await json.path(), "utf8"));
@@ -177,7 +176,7 @@ test("a run survives a reload, an export and an import", scripted, () =>
     await page.locator("input[type=file]").setInputFiles({ name: "a.json", mimeType: "application/json", buffer: Buffer.from(JSON.stringify(file)) });
     await page.getByRole("link", { name: "Read again" }).waitFor();
     await page.waitForFunction(() => document.title.startsWith("Read again"));
-    assert.equal(await line(page).innerText(), before);
+    await eventually(async () => assert.equal(await line(page).innerText(), before));
     await unfold(page);
     await cell(page, 1, 3).click();
     await page.getByRole("dialog").locator(".katex-display").waitFor();
@@ -188,11 +187,17 @@ test("errors in a run are told, and what came of it stays", scripted, () =>
     await choose(page, "light");
     await ask(page, `${question}, fault?`);
     await lastAnswer(page).locator(".trouble").getByText("The engine ran out of pages.").waitFor();
-    assert.match(await line(page).innerText(), /ended in stage 1 of 3/);
+    await eventually(async () => assert.match(await line(page).innerText(), /ended in stage 1 of 3/));
     await ask(page, `${question}, break?`);
-    await lastAnswer(page).locator(".trouble").getByText("The connection to the server was lost.").waitFor();
+    const breaks = async () => {
+      await run(page).locator(".cell.running").first().waitFor();
+      mock.state.breaks();
+      await lastAnswer(page).locator(".trouble").getByText("The connection to the server was lost.").waitFor();
+    };
+    await breaks();
     // Another try is a branch beside it, as something came.
     await lastAnswer(page).getByRole("button", { name: "Try again" }).click();
+    await breaks();
     await page.getByText("2 / 2").waitFor();
   }));
 
@@ -224,7 +229,7 @@ test("a model that does not offer runs is asked without", scripted, () =>
     await page.getByRole("button", { name: "Thinking" }).waitFor();
     await page.getByRole("button", { name: "Settings" }).click();
     await page.getByText("This server does not offer it for this model.").waitFor();
-    assert.equal(await page.getByLabel("Run", { exact: true }).isDisabled(), true);
+    await eventually(async () => assert.equal(await page.getByLabel("Run", { exact: true }).isDisabled(), true));
     await page.keyboard.press("Escape");
     await ask(page, "hello");
     await answered(page);
@@ -237,9 +242,9 @@ test("on a phone the grid stays inside", scripted, () =>
     await ask(page, `${question}?`);
     await answered(page);
     await unfold(page);
-    assert.equal(await run(page).locator(".cell").count(), 288);
-    assert.equal(await page.evaluate(() => document.documentElement.scrollWidth), 390);
-    assert.ok((await page.evaluate(() => document.querySelector(".scroll").scrollWidth)) <= 390);
+    await eventually(async () => assert.equal(await run(page).locator(".cell").count(), 288));
+    await eventually(async () => assert.equal(await page.evaluate(() => document.documentElement.scrollWidth), 390));
+    await eventually(async () => assert.ok((await page.evaluate(() => document.querySelector(".scroll").scrollWidth)) <= 390));
     const box = await run(page).locator(".run-frame").boundingBox();
     assert.ok(box.x >= 0 && box.x + box.width <= 390 && box.height <= 520, JSON.stringify(box));
     // A pointer over a cell moves nothing: what it says takes the same room.
@@ -247,11 +252,11 @@ test("on a phone the grid stays inside", scripted, () =>
     const before = await place();
     await cell(page, 1, 1).hover();
     await run(page).getByText(/^Candidate 2 of stage 2/).waitFor();
-    assert.equal(await place(), before);
+    await eventually(async () => assert.equal(await place(), before));
     await cell(page, 3, 3).tap();
     const dialog = await page.getByRole("dialog").boundingBox();
     assert.ok(dialog.x >= 0 && dialog.x + dialog.width <= 390);
-    assert.equal(await page.evaluate(() => document.querySelector("dialog").scrollWidth - document.querySelector("dialog").clientWidth), 0);
+    await eventually(async () => assert.equal(await page.evaluate(() => document.querySelector("dialog").scrollWidth - document.querySelector("dialog").clientWidth), 0));
   }, phone));
 
 test("no accessibility problem of a run that a program can find", scripted, async () => {
@@ -293,7 +298,7 @@ test("thousands of events do not hold the page up", scripted, () =>
     const longest = await page.evaluate(() => window.longest);
     // A figure to look at, not a test: what else runs on the machine decides it too.
     console.log(`17,000 events of 288 candidates in ${seconds.toFixed(1)} s; the page answered within ${longest.toFixed(0)} ms throughout`);
-    assert.match(await line(page).innerText(), /9 stages of 32/);
+    await eventually(async () => assert.match(await line(page).innerText(), /9 stages of 32/));
   }));
 
 test("pictures of a run", { skip: real || !shots ? "asked for by ZAYA_WEB_SHOTS" : false }, async () => {

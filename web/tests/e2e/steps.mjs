@@ -66,6 +66,18 @@ export async function answered(page) {
   await lastAnswer(page).locator("footer").waitFor();
 }
 
+/** What the page shows follows an action a moment later: asks again until `check` holds, and throws what it threw last. */
+export async function eventually(check) {
+  for (const end = Date.now() + 10_000; ; ) {
+    try {
+      return await check();
+    } catch (failure) {
+      if (Date.now() > end) throw failure;
+      await new Promise((resolve) => setTimeout(resolve, 50));
+    }
+  }
+}
+
 /** Keys go where the focus is: waits for it to be there. */
 export async function focused(page, selector) {
   await page.waitForFunction((one) => document.activeElement?.matches(one), selector);
