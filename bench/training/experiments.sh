@@ -5,8 +5,9 @@
 #
 # balancing: routers without balancing, with DeepSeek-V3's sign rule and with the controller, at
 #   several rates: steps until the load entropy (mean over layers) stays at 0.99, and the loss.
-# attention: Compressed Convolutional Attention without its convolutions, means, value shift, and
-#   without all three, at the same number of trained parameters: held-out loss.
+# attention: Compressed Convolutional Attention against attention that is only compressed, with each
+#   of convolutions, means and value shift alone, and without each, at the same number of trained
+#   parameters: held-out loss.
 #
 # Every run keeps its log in OUT_DIR/NAME/log.jsonl; one that was ended goes on where it was.
 set -euo pipefail
@@ -80,11 +81,15 @@ case $experiment in
     # numbers a unit of width take their place where they are missing.
     model whole 128
     data whole
+    model naive 132 convolutions means value_shift
+    model convolutions-only 128 means value_shift
+    model means-only 132 convolutions value_shift
+    model value-shift-only 132 convolutions means
     model no-convolutions 132 convolutions
     model no-means 128 means
     model no-value-shift 128 value_shift
-    model naive 132 convolutions means value_shift
-    names=(whole no-convolutions no-means no-value-shift naive)
+    names=(naive convolutions-only means-only value-shift-only no-convolutions no-means
+      no-value-shift whole)
     for name in "${names[@]}"; do train "$name" "$name" '{"rate": 2e-3}'; done
     ;;
   *) die "there is no experiment '$experiment'" ;;

@@ -13,7 +13,7 @@
 namespace zaya::train {
 namespace {
 
-// Of a window. Not whole: what is left over of the last batch would make a step of a few rows.
+// Of a window. Not whole, so that what packing leaves empty does not ask for one more.
 constexpr double kWindowBatches = 15.75;
 
 template <class T>
@@ -131,8 +131,17 @@ void Loader::fill_window() {
   }
   std::vector<std::size_t> sizes;
   for (const Piece& piece : pieces_) sizes.push_back(piece.tokens.size() - 1);
-  batches_ = best_fit_decreasing(sizes, options_.batch_rows);
-  shuffle(batches_, Random(options_.seed ^ 0x9e3779b97f4a7c15ULL, position_.window));
+  // Best fit puts the long with the long. So it fills rows of about a context, and these are dealt
+  // to the batches: filling whole batches made each of documents of one length, and the load of the
+  // experts swung from step to step.
+  const std::size_t in_batch = options_.batch_rows / options_.context;
+  auto packed = best_fit_decreasing(sizes, options_.batch_rows / in_batch);
+  shuffle(packed, Random(options_.seed ^ 0x9e3779b97f4a7c15ULL, position_.window));
+  batches_.assign((packed.size() + in_batch - 1) / in_batch, {});
+  for (std::size_t i = 0; i < packed.size(); ++i) {
+    std::vector<std::size_t>& batch = batches_[i % batches_.size()];
+    batch.insert(batch.end(), packed[i].begin(), packed[i].end());
+  }
   filled_ = true;
 }
 

@@ -36,7 +36,7 @@ struct LoaderOptions {
 /// Packed batches from a mixture of sources, without end. The order follows from the options alone:
 /// each source goes through its examples in an order of its own an epoch, the source that is
 /// furthest behind its share of tokens comes next, and windows of a few batches are packed by
-/// best_fit_decreasing and shuffled.
+/// best_fit_decreasing into rows of about a context, which are shuffled and dealt to the batches.
 class Loader {
  public:
   /// Throws Error when a shard is damaged or nothing fits the context.

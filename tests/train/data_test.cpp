@@ -2,6 +2,7 @@
 #include <filesystem>
 #include <fstream>
 #include <map>
+#include <numeric>
 #include <set>
 #include <string>
 #include <vector>
@@ -157,6 +158,19 @@ TEST_F(TrainingData, EveryBatchIsNearlyFull) {
   write_shard(folder_ / "a/0.tokens", counting_examples(3000, 29), {});
   Loader loader({.sources = {{folder_ / "a"}}, .context = 32, .batch_rows = 256, .seed = 1});
   for (int i = 0; i < 200; ++i) EXPECT_GT(loader.next().rows(), 128U) << i;
+}
+
+TEST_F(TrainingData, EveryBatchHasDocumentsOfAllLengths) {
+  fs::create_directories(folder_ / "a");
+  write_shard(folder_ / "a/0.tokens", counting_examples(3000, 29), {});
+  Loader loader({.sources = {{folder_ / "a"}}, .context = 32, .batch_rows = 512, .seed = 1});
+  std::vector<double> lengths;
+  for (int i = 0; i < 60; ++i) {
+    const PackedBatch batch = loader.next();
+    lengths.push_back(static_cast<double>(batch.rows()) / static_cast<double>(batch.documents()));
+  }
+  const double mean = std::accumulate(lengths.begin(), lengths.end(), 0.0) / 60;
+  for (const double length : lengths) EXPECT_NEAR(length, mean, 0.4 * mean);
 }
 
 TEST_F(TrainingData, MixturesKeepTheirWeights) {
