@@ -97,7 +97,7 @@ TEST_P(RecordedCurve, IsFollowed) {
   std::vector<float*> biases;
   for (const auto& layer : model.tensors().layers) biases.push_back(layer.balancing);
 
-  ASSERT_EQ(want.size(), muon ? 80U : 200U);
+  ASSERT_EQ(want.size(), 200U);
   // Products of bf16 lead a few per cent away where the loss falls fast, and back.
   const double bound = kind == GemmKind::f32 ? 0.01 : 0.05;
   double sum = 0;

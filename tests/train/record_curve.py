@@ -21,7 +21,6 @@ import torch.nn.functional as F
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 GOLDEN = ROOT / "data/goldens/native"
 STEPS, DOCUMENTS, LENGTH = 200, 8, 33
-MUON_STEPS = 80  # recorded of a run of as many steps
 RATE, FINAL_RATE, WARMUP = 2e-3, 2e-4, 10
 WEIGHT_DECAY, BETA1, BETA2, EPS, MOMENTUM, CLIP = 0.1, 0.9, 0.95, 1e-8, 0.95, 1.0
 BALANCE_RATE = 1e-3
@@ -212,7 +211,7 @@ def train(muon):
   balance = [(torch.zeros(config["num_experts"]), torch.zeros(config["num_experts"]))
              for _ in range(config["num_hidden_layers"])]
   losses = []
-  for step in range(MUON_STEPS if muon else STEPS):
+  for step in range(STEPS):
     for t in trained.values():
       t.grad = None
     loss, loads = model.loss(rule(step, config["vocab_size"] // 8))
