@@ -4,6 +4,8 @@
 #include <chrono>
 #include <csignal>
 #include <cstdint>
+#include <cstdio>
+#include <cstdlib>
 #include <optional>
 #include <stdexcept>
 #include <string>
@@ -14,6 +16,7 @@
 
 #include <arpa/inet.h>
 #include <fcntl.h>
+#include <gtest/gtest.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
@@ -26,7 +29,8 @@
 
 namespace zaya {
 
-/// `zaya serve` of this build on a port of its own; killed with this object.
+/// `zaya serve` of this build on a port of its own. It ends with this object, and must end well:
+/// with a sanitizer its exit code tells of leaks.
 class ServerProcess {
  public:
   explicit ServerProcess(std::vector<std::string> arguments = {}) {
@@ -54,14 +58,25 @@ class ServerProcess {
   ServerProcess& operator=(const ServerProcess&) = delete;
   ~ServerProcess() {
     if (id_ > 0) {
-      ::kill(id_, SIGKILL);
-      ::waitpid(id_, nullptr, 0);
+      signal(SIGTERM);
+      signal(SIGTERM);  // at once
+      const ::pid_t id = id_;
+      const int code = wait(120);
+      if (code == -1) {
+        ::kill(id, SIGKILL);
+        ::waitpid(id, nullptr, 0);
+      }
+      if (code != 0 && !killed_)
+        failed("the server ended with " + std::to_string(code) + "\n" + log());
     }
     ::close(log_);
   }
 
   std::uint16_t port() const { return port_; }
-  void signal(int number) const { ::kill(id_, number); }
+  void signal(int number) {
+    killed_ |= number == SIGKILL;
+    ::kill(id_, number);
+  }
 
   /// Waits for its end; the exit code, 128 + n after signal n, or -1 when it does not end in time.
   int wait(double seconds = 30) {
@@ -90,6 +105,15 @@ class ServerProcess {
   }
 
  private:
+  static void failed(const std::string& what) {
+    if (testing::UnitTest::GetInstance()->current_test_info() != nullptr) {
+      ADD_FAILURE() << what;
+    } else {  // of all tests, after the last: nobody counts failures any more
+      std::fputs(what.c_str(), stderr);
+      std::_Exit(1);
+    }
+  }
+
   std::uint16_t read_port() const {
     constexpr std::string_view kMark = "serving at ";
     std::string text;
@@ -103,6 +127,7 @@ class ServerProcess {
   }
 
   ::pid_t id_ = -1;
+  bool killed_ = false;
   int log_ = -1;
   std::uint16_t port_ = 0;
 };
