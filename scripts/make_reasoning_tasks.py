@@ -7,7 +7,7 @@ usage: scripts/make_reasoning_tasks.py OUT_DIR [--count N] [--seed S] [--text SH
   OUT_DIR/aggregate.jsonl    conversations: the prompt that Markovian RSA gives, with the thoughts of
                              several candidates, most with mistakes, and a solution without any
   OUT_DIR/text.jsonl         solutions as plain text, for pre-training
-  OUT_DIR/held-out.jsonl     {"problem", "answer", "family", "level"}: tasks that are in none of these
+  OUT_DIR/held-out.jsonl     {"problem", "answer", "family", "level", "kind"}: tasks that are in none of these
 
 Families: addition, subtraction, products, chain, sorting, operators, order. Levels 1 to 5, each as
 often as the others, or easy ones more often. A task is made from (seed, number) alone, so files of any
@@ -294,8 +294,9 @@ def main():
     family, level, task, work, _ = make(1, number)
     if task not in asked:
       asked.add(task)
+      # As mathematics a list is the same in any order.
       write("held-out", {"problem": task, "answer": work(Exact())[1], "family": family,
-                         "level": level})
+                         "level": level, "kind": "text" if family == "sorting" else "mathematics"})
   for number in range(HELD_OUT, HELD_OUT + args.count):
     family, _, task, work, rng = make(args.seed, number, args.easy)
     if task in asked:

@@ -9,7 +9,8 @@
 #   of convolutions, means and value shift alone, and without each, at the same number of trained
 #   parameters: held-out loss.
 #
-# Every run keeps its log in OUT_DIR/NAME/log.jsonl; one that was ended goes on where it was.
+# Prints a table and draws OUT_DIR/EXPERIMENT.svg. Every run keeps its log in OUT_DIR/NAME/log.jsonl;
+# one that was ended goes on where it was.
 set -euo pipefail
 # shellcheck source=scripts/common.sh
 source "$(dirname "${BASH_SOURCE[0]}")/../../scripts/common.sh"
@@ -108,3 +109,9 @@ for name in sys.argv[2:]:
   loss = [l["evaluation_loss"] for l in log if "evaluation_loss" in l][-1]
   print(f"{name:18s} {loss:13.4f} {smooth[-1]:15.4f} {reached:>14s}")
 PY
+
+curve=(--y evaluation_loss --title "Held-out loss")
+[[ $experiment == balancing ]] &&
+  curve=(--y load_entropy --smooth 10 --title "Load entropy of the routers, mean of all layers")
+logs=("${names[@]/%//log.jsonl}")
+"$zaya" plot "${logs[@]/#/$out/}" "${curve[@]}" -o "$out/$experiment.svg"
