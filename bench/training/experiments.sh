@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # What parts of ZAYA1 are worth in training, on models of about 1.5 million parameters.
 #
-# usage: bench/training/experiments.sh balancing|attention OUT_DIR [STEPS]      (default 400)
+# usage: bench/training/experiments.sh balancing|attention OUT_DIR [STEPS [SEED]]  (default 400, 1)
 #
 # balancing: routers without balancing, with DeepSeek-V3's sign rule and with the controller, at
 #   several rates: steps until the load entropy (mean over layers) stays at 0.99, and the loss.
@@ -15,8 +15,9 @@ set -euo pipefail
 # shellcheck source=scripts/common.sh
 source "$(dirname "${BASH_SOURCE[0]}")/../../scripts/common.sh"
 
-(($# >= 2 && $# <= 3)) || die "usage: bench/training/experiments.sh balancing|attention OUT_DIR [STEPS]"
-experiment=$1 out=$2 steps=${3:-400}
+(($# >= 2 && $# <= 4)) ||
+  die "usage: bench/training/experiments.sh balancing|attention OUT_DIR [STEPS [SEED]]"
+experiment=$1 out=$2 steps=${3:-400} seed=${4:-1}
 zaya=${ZAYA:-$root/build/bin/zaya}
 [[ -x $zaya ]] || die "build zaya first: ./run help"
 recipe=$root/models/zaya-mini
@@ -40,7 +41,7 @@ if sys.argv[4:]:
 json.dump(config, open(sys.argv[2], "w"))
 PY
   rm -rf "$out/$1-start"
-  "$zaya" init --config "$out/$1.config.json" --seed 1 --dtype f32 --text-from "$recipe" \
+  "$zaya" init --config "$out/$1.config.json" --seed "$seed" --dtype f32 --text-from "$recipe" \
     -o "$out/$1-start" >/dev/null
 }
 
@@ -56,7 +57,7 @@ data() {
 # train NAME MODEL BALANCING
 train() {
   cat > "$out/$1.json" <<JSON
-{"model": "$2-start", "out": "$1", "steps": $steps, "context": 512, "batch_rows": 4096,
+{"model": "$2-start", "out": "$1", "seed": $((seed - 1)), "steps": $steps, "context": 512, "batch_rows": 4096,
  "long_documents": "drop", "data": [{"path": "data/learn"}], "balancing": $3,
  "evaluation": {"data": [{"path": "data/evaluate"}], "every": 50, "rows": 65536},
  "optimizer": {"rate": 2e-3, "final_rate": 2e-4, "warmup": 20}}

@@ -97,6 +97,15 @@ class Scale {
   bool empty_ = true;
 };
 
+/// The pen of curve i. Colours come again after the last, in dashes.
+void set_pen(cairo_t* c, std::size_t i) {
+  const Color& color = kColors[i % kColors.size()];
+  const double dash = 4.0 * static_cast<double>(i / kColors.size());
+  cairo_set_source_rgb(c, color.r, color.g, color.b);
+  cairo_set_line_width(c, 1.6);
+  cairo_set_dash(c, &dash, dash > 0 ? 1 : 0, 0);
+}
+
 void draw_line(cairo_t* c, double x1, double y1, double x2, double y2) {
   cairo_move_to(c, x1, y1);
   cairo_line_to(c, x2, y2);
@@ -142,7 +151,6 @@ void draw_axes(cairo_t* c, const Plot& plot, const Scale& x, const Scale& y) {
 
 void draw_series(cairo_t* c, const Series& series, const Scale& x, const Scale& y) {
   bool pen_down = false;
-  cairo_set_line_width(c, 1.6);
   for (const Point& p : series.points) {
     if (!x.shows(p.x) || !y.shows(p.y)) continue;
     (series.line && pen_down ? cairo_line_to : cairo_move_to)(c, x.at(p.x), y.at(p.y));
@@ -171,36 +179,41 @@ void draw_legend(cairo_t* c, const Plot& plot, const Scale& x, const Scale& y) {
     width = std::max(width, size.x_advance + 38);
   }
   const double height = kRow * static_cast<double>(plot.series.size()) + 8;
-  struct Corner {
+  struct Place {
     double x, y;
     std::size_t hidden;
   };
-  std::array<Corner, 4> corners{{{kWidth - kRight - width - 8, kTop + 6, 0},
-                                 {kLeft + 8, kTop + 6, 0},
-                                 {kWidth - kRight - width - 8, kHeight - kBottom - height - 6, 0},
-                                 {kLeft + 8, kHeight - kBottom - height - 6, 0}}};
-  for (Corner& corner : corners) {
+  const double right = kWidth - kRight - width - 8;
+  const double left = kLeft + 8;
+  const double top = kTop + 6;
+  const double bottom = kHeight - kBottom - height - 6;
+  const double middle = (top + bottom) / 2;
+  std::array<Place, 6> places{{{right, top, 0},
+                               {left, top, 0},
+                               {right, bottom, 0},
+                               {left, bottom, 0},
+                               {right, middle, 0},
+                               {left, middle, 0}}};
+  for (Place& place : places) {
     for (const Series& s : plot.series) {
       for (const Point& p : s.points) {
         if (!x.shows(p.x) || !y.shows(p.y)) continue;
         const double px = x.at(p.x);
         const double py = y.at(p.y);
-        corner.hidden += px > corner.x - 4 && px < corner.x + width + 4 && py > corner.y - 4 &&
-                         py < corner.y + height + 4;
+        place.hidden += px > place.x - 4 && px < place.x + width + 4 && py > place.y - 4 &&
+                        py < place.y + height + 4;
       }
     }
   }
-  const Corner best =
-      *std::min_element(corners.begin(), corners.end(),
-                        [](const Corner& a, const Corner& b) { return a.hidden < b.hidden; });
+  const Place best =
+      *std::min_element(places.begin(), places.end(),
+                        [](const Place& a, const Place& b) { return a.hidden < b.hidden; });
   cairo_set_source_rgba(c, 1, 1, 1, 0.85);
   cairo_rectangle(c, best.x, best.y, width, height);
   cairo_fill(c);
   double row = best.y + kRow;
   for (std::size_t i = 0; i < plot.series.size(); ++i) {
-    const Color& color = kColors[i % kColors.size()];
-    cairo_set_source_rgb(c, color.r, color.g, color.b);
-    cairo_set_line_width(c, 1.6);
+    set_pen(c, i);
     if (plot.series[i].line) draw_line(c, best.x + 6, row - 4, best.x + 26, row - 4);
     if (plot.series[i].marks || !plot.series[i].line) {
       cairo_arc(c, best.x + 16, row - 4, 3.5, 0, 2 * M_PI);
@@ -235,8 +248,7 @@ void draw(cairo_t* c, const Plot& plot) {
   cairo_set_font_size(c, kSize);
   draw_axes(c, plot, x, y);
   for (std::size_t i = 0; i < plot.series.size(); ++i) {
-    const Color& color = kColors[i % kColors.size()];
-    cairo_set_source_rgb(c, color.r, color.g, color.b);
+    set_pen(c, i);
     draw_series(c, plot.series[i], x, y);
   }
   if (!plot.series.empty()) draw_legend(c, plot, x, y);

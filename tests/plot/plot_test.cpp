@@ -1,5 +1,6 @@
 #include "plot/plot.h"
 
+#include <algorithm>
 #include <cmath>
 #include <filesystem>
 #include <limits>
@@ -40,6 +41,21 @@ TEST(Plot, WritesBothFormats) {
   // The points are drawn: without them the picture is another one.
   write({.title = "t", .x = plot.x, .y = plot.y, .series = {}}, file("empty.png"));
   EXPECT_NE(read_file(file("empty.png")), png);
+}
+
+TEST(Plot, ManyCurvesCanBeToldApart) {
+  Plot plot{.title = "t", .x = {.label = "x"}, .y = {.label = "y"}, .series = {}};
+  std::vector<std::string> pictures;
+  for (int i = 0; i < 15; ++i) {
+    plot.series.assign(static_cast<std::size_t>(i), Series{.name = "", .points = {}});
+    plot.series.push_back(Series{.name = "", .points = {{0, 0}, {1, 1}}});
+    write(plot, file("curve.svg"));
+    const std::string svg = read_file(file("curve.svg"));
+    const auto curve = svg.rfind("<path");  // of the legend: the colour and dashes of the last one
+    pictures.push_back(svg.substr(curve, svg.find(" d=", curve) - curve));
+  }
+  std::sort(pictures.begin(), pictures.end());
+  EXPECT_EQ(std::unique(pictures.begin(), pictures.end()), pictures.end());
 }
 
 TEST(Plot, TakesWhatIsThere) {
