@@ -263,15 +263,19 @@ void multiply_one(const Panel& a, const std::byte* b, std::size_t b_step, std::s
   amx::store<2>(c[2], 64);
 }
 
-/// Brings chunk after chunk of the next panel, or nothing if it is null.
+/// Brings the next panel, a part after each chunk, or nothing if it is null: 16 streams of two
+/// rows, as the memory brings many streams faster than one, and faster than a line of each row in
+/// turn.
 struct Prefetch {
   const std::byte* next;
   std::size_t stride;
 
   void operator()(std::size_t chunk) const {
     if (next == nullptr) return;
-    for (std::size_t r = 0; r < kPanel; ++r) {
-      _mm_prefetch(reinterpret_cast<const char*>(next + chunk * 64 + r * stride), _MM_HINT_T1);
+    for (std::size_t r = 0; r < kPanel; r += 2) {
+      const std::byte* at = next + r * stride + chunk * 128;
+      _mm_prefetch(reinterpret_cast<const char*>(at), _MM_HINT_T1);
+      _mm_prefetch(reinterpret_cast<const char*>(at + 64), _MM_HINT_T1);
     }
   }
 };
@@ -428,22 +432,26 @@ void stage_stepped(const WeightView& w, std::size_t n, std::size_t count, std::s
 }
 
 /// Reads memory ahead, some lines at a time between products: a burst of them would wait for the
-/// few that can be under way at once.
+/// few that can be under way at once. In streams, as Prefetch.
 class ReadAhead {
  public:
   void begin(const std::byte* at, std::size_t bytes) {
     at_ = at;
-    end_ = at + bytes;
+    stream_ = bytes / kStreams;
+    next_ = 0;
   }
   void lines(std::size_t count) {
-    for (; count != 0 && at_ < end_; --count, at_ += 64) {
-      _mm_prefetch(reinterpret_cast<const char*>(at_), _MM_HINT_T1);
+    for (; count != 0 && next_ / kStreams * 64 < stream_; --count, ++next_) {
+      const std::byte* at = at_ + next_ % kStreams * stream_ + next_ / kStreams * 64;
+      _mm_prefetch(reinterpret_cast<const char*>(at), _MM_HINT_T1);
     }
   }
 
  private:
+  static constexpr std::size_t kStreams = 16;
   const std::byte* at_ = nullptr;
-  const std::byte* end_ = nullptr;
+  std::size_t stream_ = 0;  ///< bytes of each
+  std::size_t next_ = 0;    ///< line
 };
 
 /// sums[i] (+)= c[i] * scale: 16 weight rows by 16 inputs.
