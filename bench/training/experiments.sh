@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
-# What parts of ZAYA1 are worth in training, on models of about 1.5 million parameters.
+# What parts of ZAYA1 are worth in training, on models of two million parameters.
 #
 # usage: bench/training/experiments.sh balancing|attention OUT_DIR [STEPS [SEED]]  (default 400, 1)
 #
-# balancing: routers without balancing, with DeepSeek-V3's sign rule and with the controller, at
-#   several rates: steps until the load entropy (mean over layers) stays at 0.99, and the loss.
+# balancing: routers without balancing, with DeepSeek-V3's sign rule, with the controller, at
+#   several rates, and with an auxiliary loss: steps until the load entropy (mean over layers and ten
+#   steps) is 0.99, and the loss.
 # attention: Compressed Convolutional Attention against attention that is only compressed, with each
 #   of convolutions, means and value shift alone, and without each, at the same number of trained
 #   parameters: held-out loss.
@@ -71,11 +72,15 @@ case $experiment in
   balancing)
     model plain 128
     data plain
-    names=(none sign-1e-3 sign-1e-4 controller-3e-3 controller-1e-3 controller-3e-4)
+    names=(none sign-1e-3 sign-1e-4 controller-3e-3 controller-1e-3 controller-3e-4 auxiliary-1e-2)
     for name in "${names[@]}"; do
       kind=${name%%-*} rate=${name#*-}
-      [[ $kind == none ]] && rate=0
-      train "$name" plain "{\"kind\": \"$kind\", \"rate\": $rate}"
+      case $kind in
+        none) rule='"kind": "none"' ;;
+        auxiliary) rule="\"kind\": \"none\", \"auxiliary_loss\": $rate" ;;
+        *) rule="\"kind\": \"$kind\", \"rate\": $rate" ;;
+      esac
+      train "$name" plain "{$rule}"
     done
     ;;
   attention)
