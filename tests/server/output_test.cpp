@@ -82,7 +82,8 @@ TEST(Outputs, AreJsonObjects) {
   // What ends an object is made likelier; a random one may be endless.
   Json bias = Json::object();
   for (const char* text : {"}", "]", "\""}) {
-    for (const Json& id : call("/tokenize", {{"content", text}}).at("tokens")) {
+    const Json tokens = call("/tokenize", {{"content", text}}).at("tokens");
+    for (const Json& id : tokens) {
       bias[std::to_string(id.get<int>())] = 6;
     }
   }
