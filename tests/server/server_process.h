@@ -59,7 +59,7 @@ class ServerProcess {
   ~ServerProcess() {
     if (id_ > 0) {
       signal(SIGTERM);
-      signal(SIGTERM);  // at once
+      signal(SIGINT);  // at once; a second SIGTERM could become one with the first
       const ::pid_t id = id_;
       const int code = wait(120);
       if (code == -1) {
