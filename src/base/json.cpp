@@ -30,6 +30,12 @@ Json parse_json(std::string_view text, const std::string& where) {
     }
     return true;
   };
+  // The library takes a zero byte for the end, and what follows for nothing.
+  if (const auto zero = text.find('\0'); zero != std::string_view::npos) {
+    throw Error({.where = fmt::format("{}: byte {}", where, zero + 1),
+                 .what = "not valid JSON",
+                 .found = "a zero byte"});
+  }
   try {
     return Json::parse(text, guard);
   } catch (const Json::parse_error& e) {

@@ -65,6 +65,11 @@ TEST(Json, ErrorsNamePlaceAndByte) {
             std::string::npos);
 }
 
+TEST(Json, AZeroByteIsNoEnd) {
+  EXPECT_NE(message_of([] { parse_json(std::string("{}\0{", 4), "c.json"); }).find("byte 3"),
+            std::string::npos);
+}
+
 TEST(Json, ViewChecksTypesAndRanges) {
   const Json json = parse_json(
       R"({"n": 5, "big": 18446744073709551615, "s": "x", "f": 1.5, "none": null, "l": [1, 2]})",

@@ -86,6 +86,7 @@ TEST(ToolArguments, NumbersKeepTheirDigitsOrAreStrings) {
   EXPECT_EQ(coerced(R"({"type": "array"})", "[" + many + "]"), "[" + many + "]");
   EXPECT_EQ(coerced(R"({"type": "number"})", "1e999"), "\"1e999\"");
   EXPECT_EQ(coerced(R"({"type": "integer"})", std::string(1000, '9')).front(), '"');
+  EXPECT_EQ(coerced(R"({"type": "integer"})", std::string("1\0002", 3)), R"("1\u00002")");
 }
 
 TEST(ToolArguments, SeveralTypes) {
