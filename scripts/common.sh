@@ -120,3 +120,12 @@ build() {
   [[ -t 2 ]] && printf '\r\033[K' >&2
   return "$status"
 }
+
+# build_bench TARGET...: builds benchmarks, and sets `bench` to the folder of their programs.
+build_bench() {
+  local dir=$root/build-bench
+  configure "$dir" -DZAYA_BENCH=ON -DZAYA_TESTS=OFF
+  build "$dir" "$@" || die "the build failed"
+  # shellcheck disable=SC2034  # who calls it reads it
+  bench=$dir/bin
+}

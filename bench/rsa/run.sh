@@ -8,13 +8,11 @@ set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/../../scripts/common.sh"
 
 out=${1:-$root/docs/images}
-dir=$root/build-bench
-configure "$dir" -DZAYA_BENCH=ON -DZAYA_TESTS=OFF
-build "$dir" zaya rsa_bench || die "the build failed"
+build_bench zaya rsa_bench
 mkdir -p "$out"
 model=$(mktemp -d)
 trap 'rm -rf "$model"' EXIT
-"$dir/bin/zaya" init --config "$root/models/random-tiny/config.json" \
+"$bench/zaya" init --config "$root/models/random-tiny/config.json" \
   --text-from "$root/models/random-tiny" --seed 1 --dtype f32 -o "$model/tiny" >&2
-"$dir/bin/rsa_bench" noisy "$out/rsa-noisy" | tee "$out/rsa-noisy.md"
-"$dir/bin/rsa_bench" memory "$model/tiny" "$out/rsa-memory" | tee "$out/rsa-memory.md"
+"$bench/rsa_bench" noisy "$out/rsa-noisy" | tee "$out/rsa-noisy.md"
+"$bench/rsa_bench" memory "$model/tiny" "$out/rsa-memory" | tee "$out/rsa-memory.md"

@@ -15,21 +15,13 @@
 #include <fmt/format.h>
 
 #include "base/random.h"
+#include "base/timing.h"
 #include "engine/scheduler.h"
 
 namespace zaya {
 namespace {
 
 using Clock = std::chrono::steady_clock;
-
-double seconds_since(Clock::time_point start) {
-  return std::chrono::duration<double>(Clock::now() - start).count();
-}
-
-double median(std::vector<double> values) {
-  std::sort(values.begin(), values.end());
-  return values[values.size() / 2];
-}
 
 class Bench {
  public:

@@ -28,6 +28,7 @@
 #include <unistd.h>
 
 #include "base/random.h"
+#include "base/timing.h"
 #include "server/http.h"
 #include "server/service.h"
 #include "text/chat.h"
@@ -37,15 +38,6 @@ namespace zaya {
 namespace {
 
 using Clock = std::chrono::steady_clock;
-
-double seconds_since(Clock::time_point start) {
-  return std::chrono::duration<double>(Clock::now() - start).count();
-}
-
-double median(std::vector<double> values) {
-  std::sort(values.begin(), values.end());
-  return values[values.size() / 2];
-}
 
 /// Processor time of all threads of this process.
 double busy_seconds() {

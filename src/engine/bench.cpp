@@ -8,22 +8,13 @@
 #include <fmt/format.h>
 
 #include "base/random.h"
+#include "base/timing.h"
 #include "zaya/error.h"
 
 namespace zaya {
 namespace {
 
 using Clock = std::chrono::steady_clock;
-
-double seconds_since(Clock::time_point start) {
-  return std::chrono::duration<double>(Clock::now() - start).count();
-}
-
-double median(std::vector<double> values) {
-  std::sort(values.begin(), values.end());
-  const std::size_t n = values.size();
-  return (values[(n - 1) / 2] + values[n / 2]) / 2;
-}
 
 }  // namespace
 

@@ -13,6 +13,8 @@
 #include <fmt/chrono.h>
 #include <fmt/format.h>
 
+#include "base/timing.h"
+
 namespace zaya {
 namespace {
 
@@ -91,10 +93,6 @@ class SessionExchange final : public Exchange {
   std::atomic<bool> answered_ = false;
   std::atomic<bool> ended_ = false;
 };
-
-double seconds_since(std::chrono::steady_clock::time_point start) {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-}
 
 auto duration_of(double seconds) {
   return std::chrono::duration_cast<asio::steady_timer::duration>(

@@ -7,6 +7,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/timing.h"
 #include "rsa/answer_rule.h"
 #include "rsa/engine_generator.h"
 #include "rsa/solver.h"
@@ -21,10 +22,6 @@ using Clock = std::chrono::steady_clock;
 // How often a candidate's progress is told: what a page can show, and 64 candidates send a few kB
 // a second.
 constexpr std::chrono::milliseconds kTellEvery{250};
-
-double seconds_since(Clock::time_point begin) {
-  return std::chrono::duration<double>(Clock::now() - begin).count();
-}
 
 Json usage_of(const rsa::Usage& usage) {
   return {{"prompt_tokens", usage.prompt_tokens},
