@@ -14,7 +14,7 @@ import argparse
 import collections
 import json
 
-from make_reasoning_tasks import (ENDINGS, HELD_OUT, Exact, aggregation_prompt,
+from make_reasoning_tasks import (ENDINGS, HELD_OUT, Exact, aggregated, aggregation_prompt,
                                   conversation, make)
 
 SEED = 3
@@ -47,13 +47,11 @@ def conversations(args):
         continue
       family, _, task, work, rng = make(SEED, numbers[index])
       for _ in range(4):
-        lines, answer = work(Exact())
         shown = rng.sample(own, 4)
+        lines, answer = aggregated(rng, family, work, shown)
         right = sum(text.endswith(lines[-1]) for text in shown)
         if right == 4 and rng.random() < 0.8:  # it teaches little
           continue
-        if family == "operators" and right > 0:  # what was found is not searched again
-          lines = lines[-2:]
         asked = task + (ENDINGS[0] if rng.random() < 0.5 else "")
         out.write(json.dumps(conversation(aggregation_prompt(asked, shown), lines, answer)) + "\n")
 
@@ -63,7 +61,7 @@ def main():
   commands = parser.add_subparsers(required=True)
   one = commands.add_parser("problems")
   one.add_argument("out")
-  one.add_argument("--count", type=int, default=2400)
+  one.add_argument("--count", type=int, default=3200)
   one.set_defaults(run=problems)
   two = commands.add_parser("conversations")
   for name in ("problems", "journal", "out"):

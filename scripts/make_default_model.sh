@@ -62,13 +62,13 @@ JSON
 }
 last() { printf '%s/step-%08d' "$1" "$2"; }
 
-first=$(of 832) second=$(of 1500) third=$(of 1000) fourth=$(of 520)
+first=$(of 832) second=$(of 1500) third=$(of 1000) fourth=$(of 800)
 phase pretrain start "$first" \
   '"rate": 4e-3, "final_rate": 4e-3, "schedule": "constant", "warmup": 57' 2e-3 \
   tasks/text 6 tasks/train 3 tasks/aggregate 3
 phase practice-run "$(last pretrain "$first")" "$second" \
   "\"rate\": 4e-3, \"final_rate\": 1e-3, \"schedule\": \"wsd\", \"warmup\": 20, \"decay\": $((second / 2))" 5e-3 \
-  practice/train 3 practice/aggregate 1
+  practice/train 2 practice/aggregate 1
 phase tune "$(last practice-run "$second")" "$third" \
   '"rate": 1.5e-3, "final_rate": 2e-5, "schedule": "linear", "warmup": 10' 2e-3 \
   tasks/train 1 tasks/aggregate 2
@@ -76,7 +76,7 @@ phase tune "$(last practice-run "$second")" "$third" \
 if [[ ! -e $out/own.jsonl ]]; then
   say "attempts of its own"
   aggregation=$root/scripts/make_aggregation_tasks.py
-  python3 "$aggregation" problems "$out/own-problems.jsonl" --count "$(of 2400)"
+  python3 "$aggregation" problems "$out/own-problems.jsonl" --count "$(of 3200)"
   keep=--journal
   [[ -e $out/own.journal ]] && keep=--resume
   "$zaya" eval "$out/$(last tune "$third")" "$out/own-problems.jsonl" --single 5 --seed 1 \

@@ -183,13 +183,13 @@ def operators(rng, level):
       break
   value, right = alone[rng.randrange(len(alone))]
 
-  def work(slips, tries=None):
+  def work(slips, tries=None, unfinished=False):
     lines = []
     for _ in range(rng.randrange(4) if tries is None else tries):
       symbols = tuple(rng.choice("+-*") for _ in range(count - 1))
       if symbols != right:
         lines.append(tried(numbers, symbols))
-    if tries is not None:  # unfinished
+    if unfinished:
       return lines or [tried(numbers, ("+",) * (count - 1))], None
     answer = ", ".join(right)
     return lines + [tried(numbers, right), answer], answer
@@ -253,13 +253,24 @@ def candidates_of(rng, family, work):
   thoughts = []
   for _ in range(4):
     if family == "operators" and rng.random() < 0.6:
-      lines, _ = work(Exact(), tries=3 + rng.randrange(4))
+      lines, _ = work(Exact(), tries=3 + rng.randrange(4), unfinished=True)
     else:
       lines, _ = work(Slips(rng, rate))
     if rng.random() < 0.05:
       lines = lines[rng.randrange(len(lines)):]
     thoughts.append("\n".join(lines))
   return thoughts
+
+
+def aggregated(rng, family, work, shown):
+  """The solution that follows the shown candidates, and its answer. A search that one of them ended
+  is not repeated; one that all left open goes on for longer than theirs."""
+  lines, answer = work(Exact())
+  if family != "operators":
+    return lines, answer
+  if any(lines[-2] in text for text in shown):
+    return lines[-2:], answer
+  return work(Exact(), tries=2 + rng.randrange(6))
 
 
 def direct(task, lines, answer):
@@ -310,10 +321,9 @@ def main():
     elif rng.random() < 0.6:
       write("train", (direct if rng.random() < 0.05 else conversation)(task, lines, answer))
     else:
-      if family == "operators":  # what was found is not searched again
-        lines = lines[-2:]
-      prompt = aggregation_prompt(task, candidates_of(rng, family, work))
-      write("aggregate", conversation(prompt, lines, answer))
+      shown = candidates_of(rng, family, work)
+      lines, answer = aggregated(rng, family, work, shown)
+      write("aggregate", conversation(aggregation_prompt(task, shown), lines, answer))
   for file in opened.values():
     file.close()
 

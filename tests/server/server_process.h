@@ -58,8 +58,9 @@ class ServerProcess {
   ServerProcess& operator=(const ServerProcess&) = delete;
   ~ServerProcess() {
     if (id_ > 0) {
+      // One signal: a second could come when the server has ended and no longer handles any. Clients
+      // are gone, so there is nothing to wait for.
       signal(SIGTERM);
-      signal(SIGINT);  // at once; a second SIGTERM could become one with the first
       const ::pid_t id = id_;
       const int code = wait(120);
       if (code == -1) {
