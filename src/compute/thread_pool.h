@@ -45,9 +45,11 @@ class ThreadPool {
   /// Splits [0, count) into ranges of whole multiples of `grain`, f(begin, end) each.
   template <class F>
   void run_ranges(std::size_t count, std::size_t grain, F&& f) {
-    // Four ranges a thread even out unequal speeds; more only add hand-outs.
-    const std::size_t most = static_cast<std::size_t>(threads()) * 4;
-    const std::size_t step = (count / most / grain + 1) * grain;
+    // Four ranges a thread even out unequal speeds; more only add hand-outs. Rounded up no further
+    // than needed: one grain more leaves a short last range, and a thread waits for the others'.
+    const std::size_t share = static_cast<std::size_t>(threads()) * 4 * grain;
+    const std::size_t step = (count + share - 1) / share * grain;
+    if (count == 0) return;
     run((count + step - 1) / step,
         [&](std::size_t i) { f(i * step, std::min(count, (i + 1) * step)); });
   }

@@ -37,18 +37,25 @@ struct ExpertBlock {
   std::size_t last;
 };
 
-/// Column blocks of every expert that has rows, small enough to share out evenly.
+/// Column blocks of every expert that has rows, small enough to share out evenly: four blocks a
+/// thread, or two an expert where that is not many more. Those with the most rows come first, as
+/// the last ones decide how long threads wait for one another.
 std::vector<ExpertBlock> expert_blocks(const MoeBuffers& b, std::size_t cols, int threads) {
-  const std::size_t experts = b.begin.size() - 1;
-  std::size_t busy = 0;
-  for (std::size_t e = 0; e < experts; ++e) busy += b.begin[e] != b.begin[e + 1] ? 1 : 0;
-  const std::size_t parts = std::max<std::size_t>(
-      1, 4 * static_cast<std::size_t>(threads) / std::max<std::size_t>(1, busy));
-  // Whole panels of the tile kernels.
-  const std::size_t step = (cols / parts / 32 + 1) * 32;
+  constexpr std::size_t kPanel = 32;  // of the tile kernels
+  const auto rows_of = [&](std::size_t e) { return b.begin[e + 1] - b.begin[e]; };
+  std::vector<std::size_t> busy;
+  for (std::size_t e = 0; e + 1 < b.begin.size(); ++e) {
+    if (rows_of(e) != 0) busy.push_back(e);
+  }
+  std::stable_sort(busy.begin(), busy.end(),
+                   [&](std::size_t x, std::size_t y) { return rows_of(x) > rows_of(y); });
+  const std::size_t wanted = 4 * static_cast<std::size_t>(threads);
+  const std::size_t least = busy.size() < 2 * wanted ? 2 : 1;
+  const std::size_t parts =
+      std::max(least, (wanted + busy.size() - 1) / std::max<std::size_t>(1, busy.size()));
+  const std::size_t step = (cols + parts * kPanel - 1) / (parts * kPanel) * kPanel;
   std::vector<ExpertBlock> blocks;
-  for (std::size_t e = 0; e < experts; ++e) {
-    if (b.begin[e] == b.begin[e + 1]) continue;
+  for (const std::size_t e : busy) {
     for (std::size_t c = 0; c < cols; c += step) blocks.push_back({e, c, std::min(cols, c + step)});
   }
   return blocks;
