@@ -158,8 +158,16 @@ std::size_t HeadScreen::multiply(const ComputeContext& context, const Linear& he
   });
 
   std::vector<std::vector<std::uint32_t>> wanted(rows);
-  context.pool.run(
-      rows, [&](std::size_t r) { candidates(logits.row(r), margins[r], peaks[r], wanted[r]); });
+  std::vector<PackedInput> packed(rows);
+  context.pool.run(rows, [&](std::size_t r) {
+    candidates(logits.row(r), margins[r], peaks[r], wanted[r]);
+    packed[r].pack(kernels, kind, {x.row(r), x.stride}, 1, view_.cols);
+  });
+  constexpr std::size_t kTokens = 32;  // of one task
+  struct Task {
+    std::size_t row, first;
+  };
+  std::vector<Task> tasks;
   std::size_t total = 0;
   for (std::size_t r = 0; r < rows; ++r) {
     if (wanted[r].size() > view_.rows / 8) {
@@ -168,18 +176,19 @@ std::size_t HeadScreen::multiply(const ComputeContext& context, const Linear& he
       total += view_.rows;
       continue;
     }
-    PackedInput& packed = context.packed[static_cast<std::size_t>(kind)];
-    packed.pack(kernels, kind, {x.row(r), x.stride}, 1, view_.cols);
     total += wanted[r].size();
-    context.pool.run_ranges(wanted[r].size(), 32, [&](std::size_t first, std::size_t last) {
-      for (std::size_t i = first; i < last; ++i) {
-        const std::uint32_t n = wanted[r][i];
-        const Rows<float> y{logits.row(r) + n, logits.stride};
-        packed.multiply(kernels, head.weight.view(), n, n + 1, y);
-        add_bias(head, n, n + 1, 1, y);
-      }
-    });
+    for (std::size_t i = 0; i < wanted[r].size(); i += kTokens) tasks.push_back({r, i});
   }
+  context.pool.run(tasks.size(), [&](std::size_t task) {
+    const auto [r, first] = tasks[task];
+    const std::size_t last = std::min(first + kTokens, wanted[r].size());
+    for (std::size_t i = first; i < last; ++i) {
+      const std::uint32_t n = wanted[r][i];
+      const Rows<float> y{logits.row(r) + n, logits.stride};
+      packed[r].multiply(kernels, head.weight.view(), n, n + 1, y);
+      add_bias(head, n, n + 1, 1, y);
+    }
+  });
   return total;
 }
 

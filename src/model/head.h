@@ -26,8 +26,9 @@ class HeadScreen {
  public:
   /// Most tokens that are recomputed because of their probability, for one input.
   static constexpr std::size_t kMostRows = 1024;
-  /// Most inputs of one step that are screened: more share the full head's bytes.
-  static constexpr std::size_t kMostInputs = 4;
+  /// Most inputs of one step that are screened. With 4 it saves bytes, with 16 and 64 products: the
+  /// screen takes inputs of 8 bits, the head of 16.
+  static constexpr std::size_t kMostInputs = 64;
   /// Smallest vocabulary worth it.
   static constexpr std::size_t kLeastVocab = 1024;
 
