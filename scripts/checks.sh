@@ -76,6 +76,11 @@ run_tests() {
     fi
   fi
 
+  # Files that tests leave behind go with the run.
+  temporary=$(mktemp -d)
+  trap 'rm -rf "$temporary"' EXIT
+  export TMPDIR=$temporary TEST_TMPDIR=$temporary
+
   local results=$dir/results
   rm -rf "$results"
   mkdir "$results"
