@@ -89,6 +89,8 @@ phase aggregate "$(last tune "$third")" "$fourth" \
   '"rate": 1e-3, "final_rate": 2e-5, "schedule": "linear", "warmup": 10' 2e-3 \
   own 4 tasks/aggregate 1 tasks/train 1
 
+"$zaya" plot "$out"/{pretrain,practice-run,tune,aggregate}/log.jsonl --log-y --smooth 20 \
+  --title "Loss of the four phases" -o "$out/loss.svg"
 rm -rf "$out/model"
 "$zaya" convert "$out/$(last aggregate "$fourth")" --layout native -o "$out/model"
 say "$out/model is ready; tasks it has not seen: $out/tasks/held-out.jsonl"
