@@ -58,8 +58,8 @@ class ServerProcess {
   ServerProcess& operator=(const ServerProcess&) = delete;
   ~ServerProcess() {
     if (id_ > 0) {
-      // One signal: a second could come when the server has ended and no longer handles any. Clients
-      // are gone, so there is nothing to wait for.
+      // One signal: a second could come when the server has ended and no longer handles any.
+      // Clients are gone, so there is nothing to wait for.
       signal(SIGTERM);
       const ::pid_t id = id_;
       const int code = wait(120);
