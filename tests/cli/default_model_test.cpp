@@ -24,7 +24,7 @@ TEST(DefaultModel, ThinksAndAnswers) {
 TEST(DefaultModel, SolvesByMarkovianRsa) {
   const RunResult r = run({"solve",
                            kModel,
-                           "What is 648 * 7 + 95 * 6 + 312 * 4?",
+                           "What is 648 * 7 + 95 * 6 + 312 * 4 + 573 * 8?",
                            "-T",
                            "2",
                            "-N",
@@ -43,7 +43,7 @@ TEST(DefaultModel, SolvesByMarkovianRsa) {
                            "-q",
                            "--json"});
   ASSERT_EQ(r.exit_code, 0) << r.err;
-  EXPECT_EQ(parse_json(r.out, "solve")["answer"], "6354") << r.out;
+  EXPECT_EQ(parse_json(r.out, "solve")["answer"], "10938") << r.out;
 }
 
 }  // namespace
