@@ -7,16 +7,18 @@ export const url = process.env.ZAYA_URL;
 export const baseURL = `${url}/v1`;
 export const model = process.env.ZAYA_MODEL;
 
+// Not .max(8): zod counts an emoji as two, JSON Schema as one.
+const word = z.string().regex(/^[ -~]{0,8}$/);
 export const city = z.object({
-  name: z.string().max(8),
+  name: word,
   size: z.enum(["small", "large"]),
   people: z.number().int().min(1).max(9),
 });
 /** A call of the function get_weather has these arguments. */
-export const place = z.object({ city: z.string().max(8), days: z.number().int().min(1).max(5) });
+export const place = z.object({ city: word, days: z.number().int().min(1).max(5) });
 export const placeSchema = {
   type: "object",
-  properties: { city: { type: "string", maxLength: 8 }, days: { type: "integer", minimum: 1, maximum: 5 } },
+  properties: { city: { type: "string", pattern: "^[ -~]{0,8}$" }, days: { type: "integer", minimum: 1, maximum: 5 } },
   required: ["city", "days"],
   additionalProperties: false,
 };
