@@ -171,10 +171,10 @@ std::size_t HeadScreen::multiply(const ComputeContext& context, const Linear& he
   std::size_t total = 0;
   for (std::size_t r = 0; r < rows; ++r) {
     if (wanted[r].size() > view_.rows / 8) {
-      // Outliers in the same columns of input and head leave too little certain.
-      linear(context, {{head, {logits.row(r), logits.stride}}}, {x.row(r), x.stride}, 1);
-      total += view_.rows;
-      continue;
+      // Outliers in the same columns of input and head leave too little certain. The whole head is
+      // read once, for all.
+      linear(context, {{head, logits}}, x, rows);
+      return rows * view_.rows;
     }
     total += wanted[r].size();
     for (std::size_t i = 0; i < wanted[r].size(); i += kTokens) tasks.push_back({r, i});
