@@ -1,5 +1,6 @@
 #include <atomic>
 #include <cstdlib>
+#include <mutex>
 #include <numeric>
 #include <stdexcept>
 #include <string>
@@ -70,6 +71,17 @@ TEST(ThreadPool, RangesCoverTheWholeWithoutOverlap) {
       for (const auto& n : seen) ASSERT_EQ(n, 1);
     }
   }
+}
+
+TEST(ThreadPool, RangesAreEqualWhereTheyCanBe) {
+  ThreadPool pool(2);
+  std::mutex lock;
+  std::vector<std::size_t> lengths;
+  pool.run_ranges(2048, 32, [&](std::size_t begin, std::size_t end) {
+    const std::lock_guard guard(lock);
+    lengths.push_back(end - begin);
+  });
+  EXPECT_EQ(lengths, std::vector<std::size_t>(8, 256)) << "a short last one lets threads wait";
 }
 
 TEST(ThreadPool, ExceptionOfATaskReachesTheCaller) {
